@@ -1,0 +1,40 @@
+// Who hosts which expert right now.
+#ifndef TRAMONTANE_ATTENTION_WORKER_EXPERT_DIRECTORY_H_
+#define TRAMONTANE_ATTENTION_WORKER_EXPERT_DIRECTORY_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attention_worker/expert_client.h"
+
+namespace tramontane {
+
+// An immutable picture of the placement: experts to the clients that host them.
+struct ExpertPlacement {
+  int num_layers = 0;
+  int num_experts = 0;
+  // [num_layers * num_experts] replicas of each; empty where nobody hosts it.
+  std::vector<std::vector<std::shared_ptr<ExpertClient>>> replicas;
+
+  const std::vector<std::shared_ptr<ExpertClient>>& Replicas(int layer, int expert) const {
+    return replicas[static_cast<size_t>(layer) * num_experts + expert];
+  }
+  // "layer 0: experts 4-7; layer 1: …", "" where every expert has a worker.
+  std::string MissingExperts() const;
+};
+
+// Thread-safe. The coordinator's worker discovery implements it over DNS and gRPC.
+class ExpertDirectory {
+ public:
+  virtual ~ExpertDirectory() = default;
+  virtual std::shared_ptr<const ExpertPlacement> placement() const = 0;
+};
+
+// A placement from clients that are already described. Ignores clients that are draining.
+std::shared_ptr<const ExpertPlacement> BuildPlacement(
+    int num_layers, int num_experts, const std::vector<std::shared_ptr<ExpertClient>>& clients);
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_ATTENTION_WORKER_EXPERT_DIRECTORY_H_

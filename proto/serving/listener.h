@@ -1,0 +1,54 @@
+// What every Tramontane server process does alike: listen, report health, reflect, stop.
+#ifndef TRAMONTANE_PROTO_SERVING_LISTENER_H_
+#define TRAMONTANE_PROTO_SERVING_LISTENER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace grpc {
+class Server;
+class ServerBuilder;
+class Service;
+}  // namespace grpc
+
+namespace tramontane {
+
+struct ListenerOptions {
+  std::string address;  // "HOST:PORT"; port 0 takes a free one
+  bool allow_plaintext_beyond_loopback = false;
+  int max_message_bytes = 64 << 20;
+};
+
+// A started gRPC server with the standard health service (grpc.health.v1) and reflection.
+class Listener {
+ public:
+  // INVALID_ARGUMENT for an address that is not HOST:PORT; FAILED_PRECONDITION (naming the flag)
+  // for a plaintext address beyond loopback without leave; UNAVAILABLE where it cannot be bound.
+  // `configure` may set further options of the builder before it starts.
+  static absl::StatusOr<std::unique_ptr<Listener>> Start(
+      const ListenerOptions& options, grpc::Service* service,
+      const std::function<void(grpc::ServerBuilder&)>& configure = nullptr);
+  ~Listener();
+
+  const std::string& address() const { return address_; }  // with the port that was taken
+  // Health of the whole server ("") and of the service's full name.
+  void SetServing(bool serving);
+  // Health to NOT_SERVING, no new calls, running ones finish until `deadline`, then are cancelled.
+  void Shutdown(absl::Time deadline);
+
+ private:
+  Listener() = default;
+
+  std::unique_ptr<grpc::Server> server_;
+  std::string service_name_;
+  std::string address_;
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_PROTO_SERVING_LISTENER_H_

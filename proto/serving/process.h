@@ -1,0 +1,34 @@
+// Process life: flags, signals, exit codes.
+#ifndef TRAMONTANE_PROTO_SERVING_PROCESS_H_
+#define TRAMONTANE_PROTO_SERVING_PROCESS_H_
+
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace tramontane {
+
+// Exit codes of every binary, in docs/operations.md too.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailure = 1;      // a request or a peer failed
+inline constexpr int kExitUsage = 2;        // flags or arguments
+inline constexpr int kExitCheckpoint = 3;   // the model directory
+inline constexpr int kExitUnavailable = 4;  // cannot listen, or a peer cannot be reached
+inline constexpr int kExitInterrupted = 130;
+
+// Parses Abseil flags; `usage` is what --help says first. --help lists this program's own flags.
+// Returns the positional arguments. Bad flags end the process with kExitUsage.
+std::vector<char*> ParseFlags(int argc, char** argv, std::string_view usage);
+
+// Blocks SIGTERM and SIGINT in this thread and all that it starts later: call it first in main.
+void BlockTerminationSignals();
+// Waits for one of them and returns its number. A second one ends the process at once.
+int WaitForTerminationSignal();
+
+// Writes "error: …" to stderr and maps the status to an exit code.
+int ExitWith(const absl::Status& status);
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_PROTO_SERVING_PROCESS_H_
