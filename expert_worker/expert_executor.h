@@ -41,7 +41,8 @@ struct ExpertExecutorOptions {
   int max_batch_rows = 65'536;  // (row, expert) pairs in one task
 };
 
-// Counts what the executor did; calls come from its thread. The default ignores everything.
+// Counts what the executor did. Calls come from its thread and, for tasks that are refused, from
+// the submitting one. The default ignores everything.
 class ExpertObserver {
  public:
   virtual ~ExpertObserver() = default;

@@ -9,8 +9,8 @@
 namespace tramontane {
 
 // Writes two lines, the RPC address and the metrics address ("" where there is none), to `path`
-// atomically (a temporary file beside it, renamed). "" as path writes nothing. Called once the process
-// listens. UNAVAILABLE naming the path where it cannot be written.
+// atomically (a temporary file beside it, renamed). "" as path writes nothing. Called once the
+// process listens. UNAVAILABLE naming the path where it cannot be written.
 absl::Status WriteAddressFile(const std::string& path, const std::string& address,
                               const std::string& metrics_address);
 

@@ -17,8 +17,9 @@ inline constexpr int kExitCheckpoint = 3;   // the model directory
 inline constexpr int kExitUnavailable = 4;  // cannot listen, or a peer cannot be reached
 inline constexpr int kExitInterrupted = 130;
 
-// Parses Abseil flags; `usage` is what --help says first. --help lists this program's own flags.
-// Returns the positional arguments. Bad flags end the process with kExitUsage.
+// Parses Abseil flags; `usage` is what --help says first. --help lists this program's own flags,
+// wherever they are defined. Returns the positional arguments, without the program's name. Bad
+// flags end the process with kExitUsage, --help with kExitOk.
 std::vector<char*> ParseFlags(int argc, char** argv, std::string_view usage);
 
 // Blocks SIGTERM and SIGINT in this thread and all that it starts later: call it first in main.
@@ -26,8 +27,12 @@ void BlockTerminationSignals();
 // Waits for one of them and returns its number. A second one ends the process at once.
 int WaitForTerminationSignal();
 
-// Writes "error: …" to stderr and maps the status to an exit code.
+// Writes "error: …" to stderr and maps the status to an exit code: OK to kExitOk, INVALID_ARGUMENT
+// and FAILED_PRECONDITION to kExitUsage, UNAVAILABLE to kExitUnavailable, CANCELLED to
+// kExitInterrupted, others to kExitFailure.
 int ExitWith(const absl::Status& status);
+// The same for a caller that knows better, such as kExitCheckpoint.
+int ExitWith(const absl::Status& status, int exit_code);
 
 }  // namespace tramontane
 

@@ -1,0 +1,35 @@
+// "HOST:PORT" and whether it stays on this machine.
+#ifndef TRAMONTANE_PROTO_SERVING_HOST_PORT_H_
+#define TRAMONTANE_PROTO_SERVING_HOST_PORT_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace tramontane {
+
+struct HostPort {
+  std::string host;  // without the brackets of an IPv6 literal
+  int port = 0;      // [0, 65535]
+};
+
+// "127.0.0.1:50051", "localhost:0", "[::1]:50051". INVALID_ARGUMENT naming the address for anything
+// else.
+absl::StatusOr<HostPort> ParseHostPort(absl::string_view address);
+
+// The reverse, with brackets around a host that holds a colon.
+std::string JoinHostPort(absl::string_view host, int port);
+
+// True where every address that `host` resolves to is a loopback address.
+bool IsLoopback(const std::string& host);
+
+// OK where `address` may be listened on without TLS: a loopback host, or `allowed`.
+// INVALID_ARGUMENT for an address that is not HOST:PORT, FAILED_PRECONDITION naming `flag`, the
+// command-line flag that holds the address, for plaintext beyond loopback without leave.
+absl::Status CheckPlaintextAddress(absl::string_view address, absl::string_view flag, bool allowed);
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_PROTO_SERVING_HOST_PORT_H_

@@ -1,0 +1,119 @@
+#include "proto/serving/listener.h"
+
+#include <grpc/grpc.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
+#include <grpcpp/impl/server_initializer.h>
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "proto/serving/host_port.h"
+
+namespace tramontane {
+namespace {
+
+// A peer that is silent for this long is asked for a sign of life, and dropped without one.
+constexpr int kKeepaliveTimeMs = 30'000;
+constexpr int kKeepaliveTimeoutMs = 10'000;
+// How often a client may ask us; below that gRPC ends the connection ("too many pings").
+constexpr int kMinPingIntervalMs = 5'000;
+constexpr int kMaxConcurrentStreams = 1'024;  // of one connection
+
+// Learns the full name of the service that was registered: the API has no other way to ask.
+class ServiceNamePlugin : public grpc::ServerBuilderPlugin {
+ public:
+  explicit ServiceNamePlugin(std::string* name) : name_(name) {}
+  std::string name() override { return "tramontane_service_name"; }
+  void InitServer(grpc::ServerInitializer* /*initializer*/) override {}
+  void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
+  void Finish(grpc::ServerInitializer* initializer) override {
+    const std::vector<std::string>* services = initializer->GetServiceList();
+    if (!services->empty()) *name_ = services->front();
+  }
+
+ private:
+  std::string* const name_;
+};
+
+class ServiceNameOption : public grpc::ServerBuilderOption {
+ public:
+  explicit ServiceNameOption(std::string* name) : name_(name) {}
+  void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->push_back(std::make_unique<ServiceNamePlugin>(name_));
+  }
+
+ private:
+  std::string* const name_;
+};
+
+void SetLimits(grpc::ServerBuilder& builder, int max_message_bytes) {
+  builder.SetMaxReceiveMessageSize(max_message_bytes);
+  builder.SetMaxSendMessageSize(max_message_bytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kMinPingIntervalMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // A port that another process listens on is an error, not half of the connections.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
+    const ListenerOptions& options, grpc::Service* service,
+    const std::function<void(grpc::ServerBuilder&)>& configure) {
+  const absl::Status allowed =
+      CheckPlaintextAddress(options.address, "listen", options.allow_plaintext_beyond_loopback);
+  if (!allowed.ok()) return allowed;
+  absl::StatusOr<HostPort> parsed = ParseHostPort(options.address);
+  if (!parsed.ok()) return parsed.status();
+
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  std::unique_ptr<Listener> listener(new Listener);
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(service);
+  builder.SetOption(std::make_unique<ServiceNameOption>(&listener->service_name_));
+  SetLimits(builder, options.max_message_bytes);
+  if (configure) configure(builder);
+  listener->server_ = builder.BuildAndStart();
+  if (listener->server_ == nullptr || port == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", options.address,
+                     ": the port is taken or the address is not this machine's"));
+  }
+  listener->address_ = JoinHostPort(parsed->host, port);
+  listener->SetServing(false);
+  return listener;
+}
+
+Listener::~Listener() {
+  if (server_ != nullptr) Shutdown(absl::Now());
+}
+
+void Listener::SetServing(bool serving) {
+  grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
+  if (health == nullptr) return;
+  health->SetServingStatus("", serving);
+  if (!service_name_.empty()) health->SetServingStatus(service_name_, serving);
+}
+
+void Listener::Shutdown(absl::Time deadline) {
+  if (server_ == nullptr) return;
+  SetServing(false);
+  server_->Shutdown(absl::ToChronoTime(deadline));
+  server_->Wait();
+  server_.reset();
+}
+
+}  // namespace tramontane
