@@ -1,0 +1,74 @@
+"""Which folder may depend on which: of includes, and of what CMake links.
+
+model <- kernels <- {expert_worker, attention_worker} <- coordinator; proto <- the gRPC adapters.
+"""
+
+import re
+
+import tree
+
+# What a folder may include besides itself.
+_MAY_USE = {
+    "model": set(),
+    "kernels": {"model"},
+    "proto": {"model"},
+    "expert_worker": {"model", "kernels"},
+    "attention_worker": {"model", "kernels"},
+    "coordinator": {"model", "kernels", "expert_worker", "attention_worker"},
+}
+_TRANSPORT = re.compile(r"^(grpc/|grpc\+\+/|grpcpp/|google/protobuf/|proto/)")
+_CUDA = re.compile(r"^(cuda|cublas|cudnn|nccl|cutlass/)")
+_TRANSPORT_TARGET = re.compile(r"grpc|proto", re.IGNORECASE)
+_CORE_TARGET = re.compile(r"^(model|kernels|\w+_core)$")
+_LINK = re.compile(r"target_link_libraries\s*\(\s*(\S+)([^)]*)\)", re.DOTALL)
+
+
+def _is_adapter(path):
+    """Whether the file may know gRPC and protobuf."""
+    return (path.parts[0] in ("proto", "tests") or "grpc" in path.parts[1:-1] or
+            path.parts[:2] == ("coordinator", "generate") or path.name == "main.cc")
+
+
+def _include_fault(path, included):
+    folder = path.parts[0]
+    target = included.split("/")[0]
+    if _CUDA.match(included) and path.parts[:2] != ("kernels", "cuda"):
+        return "CUDA headers belong to kernels/cuda"
+    if folder == "tests":
+        return None
+    if target == "tests":
+        return "only tests include tests"
+    if not _is_adapter(path) and _TRANSPORT.match(included):
+        return "a core knows no gRPC and no protobuf; adapters (grpc/, generate/, main.cc) do"
+    if not _is_adapter(path) and "/grpc/" in included:
+        return "a core does not include an adapter"
+    if target in _MAY_USE and target not in _MAY_USE[folder] | {folder, "proto"}:
+        return f"{folder} may include only {', '.join(sorted(_MAY_USE[folder] | {folder}))}"
+    return None
+
+
+def include_direction(root):
+    """Violations as "file:line: include: why"."""
+    for path, lines in tree.sources(root, {".h", ".cc", ".cu", ".cuh"}):
+        if path.parts[0] not in _MAY_USE and path.parts[0] != "tests":
+            yield f"{path}: a source outside the folders {', '.join(sorted(_MAY_USE))}, tests"
+            continue
+        for number, included in tree.includes(lines):
+            if fault := _include_fault(path, included):
+                yield f"{path}:{number}: {included}: {fault}"
+
+
+def link_direction(root):
+    """Cores (model, kernels, *_core) that link gRPC or protobuf, and targets that link upwards."""
+    for path, lines in tree.sources(root, {".txt"}):
+        if path.name != "CMakeLists.txt" or path.parts[0] not in _MAY_USE:
+            continue
+        folder = path.parts[0]
+        text = "\n".join(line.split("#")[0] for line in lines)
+        for target, linked in _LINK.findall(text):
+            for library in linked.split():
+                owner = library.removesuffix("_core")
+                if _CORE_TARGET.match(target) and _TRANSPORT_TARGET.search(library):
+                    yield f"{path}: {target} links {library}: a core knows no gRPC and no protobuf"
+                elif owner in _MAY_USE and owner not in _MAY_USE[folder] | {folder, "proto"}:
+                    yield f"{path}: {target} links {library}: against the direction of includes"
