@@ -1,0 +1,61 @@
+// A coordinator and its expert workers as real processes, and a client of its public API.
+#ifndef TRAMONTANE_TESTS_INTEGRATION_CLUSTER_H_
+#define TRAMONTANE_TESTS_INTEGRATION_CLUSTER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "proto/inference.grpc.pb.h"
+#include "tests/integration/server_process.h"
+
+namespace tramontane {
+
+struct ClusterOptions {
+  std::string model;                        // directory
+  std::vector<std::string> worker_experts;  // --experts of each worker; none: experts in process
+  std::string compute = "bf16";
+  std::vector<std::string> coordinator_flags;
+  std::vector<std::string> worker_flags;
+};
+
+class Cluster {
+ public:
+  // Starts everything and waits until the coordinator is SERVING.
+  static absl::StatusOr<std::unique_ptr<Cluster>> Start(const ClusterOptions& options);
+
+  v1::Inference::Stub& stub() { return *stub_; }
+  ServerProcess& coordinator() { return coordinator_; }
+  std::vector<ServerProcess>& workers() { return workers_; }
+
+ private:
+  Cluster() = default;
+
+  std::vector<ServerProcess> workers_;
+  ServerProcess coordinator_;
+  std::unique_ptr<v1::Inference::Stub> stub_;
+};
+
+// Waits until the server's overall health is (or is no longer) SERVING; DEADLINE_EXCEEDED else.
+absl::Status AwaitServing(const std::string& address, bool serving, absl::Duration timeout);
+
+// The messages of one Generate call as one: text and lists concatenated, the last message's rest.
+absl::StatusOr<v1::GenerateResponse> GenerateAll(v1::Inference::Stub& stub,
+                                                 const v1::GenerateRequest& request,
+                                                 absl::Duration timeout = absl::Minutes(2));
+
+// The sum of a metric's samples whose label text contains `labels` on a process's endpoint;
+// NOT_FOUND where there is none.
+absl::StatusOr<double> ReadMetric(const std::string& metrics_address, const std::string& name,
+                                  const std::string& labels = "");
+
+// Directories of the checkpoints in the repository.
+std::string DemoModel();
+std::string GoldenCheckpoint(const std::string& name);
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_TESTS_INTEGRATION_CLUSTER_H_
