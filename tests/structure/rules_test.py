@@ -1,4 +1,4 @@
-"""Every structure rule finds what it is for in a tree made to break it, and nothing in a good one."""
+"""Every structure rule finds what it is for in a tree made to break it, and nothing in others."""
 
 import pathlib
 import tempfile

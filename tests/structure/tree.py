@@ -23,7 +23,8 @@ def _git_files(root):
         capture_output=True, check=False)
     if listing.returncode != 0:  # e.g. the checkout of another user
         return None
-    return [name for name in listing.stdout.decode().split("\0") if name and (root / name).is_file()]
+    names = listing.stdout.decode().split("\0")
+    return [name for name in names if name and (root / name).is_file()]
 
 
 def _walk(root):
