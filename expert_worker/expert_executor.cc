@@ -1,5 +1,6 @@
 #include "expert_worker/expert_executor.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -22,6 +23,10 @@ struct QueuedTask {
   ExpertExecutor::Done done;
   absl::Time received;
 };
+
+absl::Status ShuttingDown() {
+  return absl::UnavailableError("the expert worker is shutting down; use another replica");
+}
 
 // OK while somebody waits for the answer.
 absl::Status StillWanted(const ExpertTask& task, absl::Time now) {
@@ -68,7 +73,8 @@ struct ExpertExecutor::Impl {
       : experts(hosted), observer(watcher != nullptr ? watcher : &ignore), options(opts) {}
 
   void Run();
-  void Execute(QueuedTask& queued);
+  // Computes, unless `refused` is an error or nobody waits any more, and answers.
+  void Execute(QueuedTask& queued, absl::Status refused);
   absl::StatusOr<ExpertTaskResult> Compute(const ExpertTask& task);
 
   const HostedExperts* const experts;
@@ -81,6 +87,7 @@ struct ExpertExecutor::Impl {
   std::deque<QueuedTask> queue ABSL_GUARDED_BY(mutex);
   bool computing ABSL_GUARDED_BY(mutex) = false;
   bool draining ABSL_GUARDED_BY(mutex) = false;
+  bool abandoning ABSL_GUARDED_BY(mutex) = false;  // answer what is queued without computing it
   bool stopping ABSL_GUARDED_BY(mutex) = false;
 
   // Reused from batch to batch; only the executor's thread touches them.
@@ -93,6 +100,7 @@ struct ExpertExecutor::Impl {
 void ExpertExecutor::Impl::Run() {
   for (;;) {
     QueuedTask queued;
+    absl::Status abandoned;
     {
       std::unique_lock<std::mutex> lock(mutex);
       if (computing) {
@@ -104,20 +112,21 @@ void ExpertExecutor::Impl::Run() {
       queued = std::move(queue.front());
       queue.pop_front();
       computing = true;
+      if (abandoning) abandoned = ShuttingDown();
+      observer->OnQueueDepth(static_cast<int>(queue.size()));
     }
-    Execute(queued);
+    Execute(queued, abandoned);
   }
 }
 
-void ExpertExecutor::Impl::Execute(QueuedTask& queued) {
+void ExpertExecutor::Impl::Execute(QueuedTask& queued, absl::Status refused) {
   const absl::Time start = absl::Now();
   const absl::Duration queue_time = start - queued.received;
-  absl::StatusOr<ExpertTaskResult> result = StillWanted(queued.task, start);
-  absl::Duration compute_time;
-  if (result.status().ok()) {
-    result = Compute(queued.task);
-    compute_time = absl::Now() - start;
-  }
+  if (refused.ok()) refused = StillWanted(queued.task, start);
+  const bool wanted = refused.ok();
+  absl::StatusOr<ExpertTaskResult> result =
+      wanted ? Compute(queued.task) : absl::StatusOr<ExpertTaskResult>(std::move(refused));
+  const absl::Duration compute_time = wanted ? absl::Now() - start : absl::ZeroDuration();
   observer->OnBatch(result.status(), queue_time, compute_time);
   if (result.ok()) {
     result->queue = queue_time;
@@ -185,13 +194,14 @@ void ExpertExecutor::Submit(ExpertTask task, Done done) {
   if (refused.ok()) {
     const std::lock_guard<std::mutex> lock(impl_->mutex);
     if (impl_->draining) {
-      refused = absl::UnavailableError("the expert worker is shutting down; use another replica");
+      refused = ShuttingDown();
     } else if (impl_->queue.size() >= static_cast<size_t>(impl_->options.max_queued_batches)) {
       refused = absl::ResourceExhaustedError(
           absl::StrCat("the expert worker's queue is full (", impl_->options.max_queued_batches,
                        " batches); try again, add replicas or raise --max_queued_batches"));
     } else {
       impl_->queue.push_back({std::move(task), std::move(done), received});
+      impl_->observer->OnQueueDepth(static_cast<int>(impl_->queue.size()));
     }
   }
   if (refused.ok()) {
@@ -202,11 +212,19 @@ void ExpertExecutor::Submit(ExpertTask task, Done done) {
   done(std::move(refused));
 }
 
-void ExpertExecutor::Drain() {
+void ExpertExecutor::Drain(absl::Time deadline) {
   std::unique_lock<std::mutex> lock(impl_->mutex);
+  const auto idle = [this] { return impl_->queue.empty() && !impl_->computing; };
   impl_->draining = true;
+  while (!idle()) {
+    // In steps, since the infinite future is no time of the condition variable's clock.
+    const absl::Duration left = deadline - absl::Now();
+    if (left <= absl::ZeroDuration()) break;
+    impl_->changed.wait_for(lock, absl::ToChronoMicroseconds(std::min(left, absl::Minutes(1))));
+  }
+  impl_->abandoning = true;
   // Ends: nothing new comes in, and every task's compute is finite.
-  impl_->changed.wait(lock, [this] { return impl_->queue.empty() && !impl_->computing; });
+  impl_->changed.wait(lock, idle);
 }
 
 int ExpertExecutor::queued_batches() const {

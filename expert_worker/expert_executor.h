@@ -49,6 +49,8 @@ class ExpertObserver {
   virtual void OnRows(int /*layer*/, int /*expert*/, int64_t /*num_rows*/) {}
   virtual void OnBatch(const absl::Status& /*status*/, absl::Duration /*queue*/,
                        absl::Duration /*compute*/) {}
+  // Called with the queue locked: must neither block nor call the executor.
+  virtual void OnQueueDepth(int /*queued_batches*/) {}
 };
 
 // A bounded queue and the one thread that computes. Thread-safe.
@@ -69,8 +71,10 @@ class ExpertExecutor {
   // comes.
   void Submit(ExpertTask task, Done done);
 
-  // Refuses new tasks and waits until the queued ones are done.
-  void Drain();
+  // Refuses new tasks and waits until the queued ones are done. Those whose turn has not come by
+  // `deadline` are answered with UNAVAILABLE instead, so that the wait ends with the task that is
+  // being computed then.
+  void Drain(absl::Time deadline = absl::InfiniteFuture());
 
   int queued_batches() const;
 

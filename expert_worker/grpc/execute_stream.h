@@ -1,0 +1,102 @@
+// One Execute stream of an expert worker.
+#ifndef TRAMONTANE_EXPERT_WORKER_GRPC_EXECUTE_STREAM_H_
+#define TRAMONTANE_EXPERT_WORKER_GRPC_EXECUTE_STREAM_H_
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+#include "expert_worker/expert_executor.h"
+#include "proto/wire/expert_batch.h"
+#include "proto/wire/message.h"
+
+namespace tramontane {
+
+struct ExecuteStreamOptions {
+  WireExpertBatchLimits limits;
+  // Batches of one stream that were read and are not yet answered. At the limit the stream is read
+  // no further, so that HTTP/2 flow control holds the peer back.
+  int max_outstanding_batches = 128;
+};
+
+// Decodes batches, submits them to the executor, writes the answers in the order in which they are
+// ready. gRPC calls the On… methods, one at a time each; answers come from the executor's thread.
+//
+// The stream ends when nothing is outstanding: every submitted batch is answered first, also after
+// the peer has gone, since the executor's answers refer to this object.
+class ExecuteStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  // `executor` outlives the stream. `on_done` is called last, from gRPC's thread.
+  static std::shared_ptr<ExecuteStream> Start(ExpertExecutor* executor,
+                                              const ExecuteStreamOptions& options,
+                                              std::function<void(ExecuteStream*)> on_done);
+
+  // Ends the stream with UNAVAILABLE once what is outstanding is answered.
+  void StartDraining();
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  ExecuteStream(ExpertExecutor* executor, const ExecuteStreamOptions& options,
+                std::function<void(ExecuteStream*)> on_done);
+
+  // What the current state asks for next; done after the lock is released, because gRPC may call
+  // back at once.
+  struct NextSteps {
+    bool read = false;
+    bool write = false;
+    bool finish = false;
+    grpc::Status status;
+  };
+  NextSteps Plan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Perform(NextSteps steps);
+
+  void HandleBatch(absl::Time received);
+  void Submit(WireExpertBatch batch, std::vector<Piece> rows,
+              std::shared_ptr<ReceivedMessage> message, absl::Time received);
+  void CancelBatches(const std::vector<uint64_t>& batch_ids);
+  // Refuses a batch that never reached the executor.
+  void Refuse(uint64_t batch_id, const absl::Status& status);
+  void QueueAnswer(uint64_t batch_id, grpc::ByteBuffer answer);
+  // Ends the stream; the first status wins.
+  void End(const grpc::Status& status);
+
+  ExpertExecutor* const executor_;
+  const ExecuteStreamOptions options_;
+  const std::function<void(ExecuteStream*)> on_done_;
+  std::shared_ptr<ExecuteStream> self_;  // reset in OnDone
+
+  grpc::ByteBuffer incoming_;  // belongs to the read in progress
+  grpc::ByteBuffer outgoing_;  // belongs to the write in progress
+
+  std::mutex mutex_;
+  // Cancel flags of the batches that are not yet answered, by id.
+  std::unordered_map<uint64_t, std::shared_ptr<std::atomic<bool>>> outstanding_
+      ABSL_GUARDED_BY(mutex_);
+  std::deque<grpc::ByteBuffer> answers_ ABSL_GUARDED_BY(mutex_);  // to write
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  bool read_starting_ ABSL_GUARDED_BY(mutex_) = false;  // planned, StartRead not yet called
+  bool handling_ ABSL_GUARDED_BY(mutex_) = false;       // a message was read and is being submitted
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // read no more; finish when nothing is left
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // the peer is gone: write no more
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Status final_status_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_EXPERT_WORKER_GRPC_EXECUTE_STREAM_H_

@@ -1,0 +1,55 @@
+// The gRPC face of an expert worker.
+#ifndef TRAMONTANE_EXPERT_WORKER_GRPC_EXPERT_SERVICE_H_
+#define TRAMONTANE_EXPERT_WORKER_GRPC_EXPERT_SERVICE_H_
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "absl/base/thread_annotations.h"
+#include "expert_worker/expert_executor.h"
+#include "expert_worker/grpc/execute_stream.h"
+#include "expert_worker/hosted_experts.h"
+#include "proto/expert.grpc.pb.h"
+
+namespace tramontane {
+
+// The largest message a worker must take: a batch, or its answer, of max_batch_rows rows.
+int MaxExpertMessageBytes(const HostedExperts& experts, const ExpertExecutorOptions& options);
+
+// Builder options for messages of rows: what Listener::Start's `configure` takes.
+void ConfigureExpertServer(grpc::ServerBuilder& builder);
+
+// Thread-safe. Outlives the server that it is registered with.
+class ExpertService final
+    : public v1::ExpertWorker::WithRawCallbackMethod_Execute<
+          v1::ExpertWorker::WithCallbackMethod_Describe<v1::ExpertWorker::Service>> {
+ public:
+  // `experts` and `executor` outlive the service; `options` are the executor's.
+  ExpertService(const HostedExperts* experts, ExpertExecutor* executor,
+                const ExpertExecutorOptions& options);
+
+  // Says so in Describe, lets the executor finish what it can until `deadline` and refuse the rest,
+  // and ends every stream with UNAVAILABLE once its answers are written. Returns when the executor
+  // is empty.
+  void Drain(absl::Time deadline);
+
+  grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
+                                     const v1::DescribeRequest* request,
+                                     v1::DescribeResponse* response) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Execute(
+      grpc::CallbackServerContext* context) override;
+
+ private:
+  const HostedExperts* const experts_;
+  ExpertExecutor* const executor_;
+  const ExpertExecutorOptions options_;
+
+  std::mutex mutex_;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unordered_map<ExecuteStream*, std::weak_ptr<ExecuteStream>> streams_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_EXPERT_WORKER_GRPC_EXPERT_SERVICE_H_

@@ -1,0 +1,72 @@
+#include "expert_worker/grpc/expert_worker_metrics.h"
+
+#include <string>
+#include <utility>
+
+namespace tramontane {
+namespace {
+
+constexpr int kNumStatusCodes = 17;  // OK … UNAUTHENTICATED
+
+// From 10 µs, a decode batch of a small model, to 10 s, a prefill of a large one.
+prometheus::Histogram::BucketBoundaries SecondsBuckets() {
+  return {0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10};
+}
+
+prometheus::Histogram* AddHistogram(prometheus::Registry& registry, const std::string& name,
+                                    const std::string& help) {
+  return &prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(
+      {}, SecondsBuckets());
+}
+
+}  // namespace
+
+ExpertWorkerMetrics::ExpertWorkerMetrics(std::shared_ptr<prometheus::Registry> registry,
+                                         const ExpertSet& hosted)
+    : registry_(std::move(registry)),
+      num_experts_(hosted.num_experts()),
+      rows_(static_cast<size_t>(hosted.num_layers()) * static_cast<size_t>(hosted.num_experts())) {
+  auto& rows = prometheus::BuildCounter()
+                   .Name("tramontane_expert_worker_rows_total")
+                   .Help("Token rows that this worker computed, by layer and expert.")
+                   .Register(*registry_);
+  for (const auto& [layer, expert] : hosted.Members()) {
+    rows_[static_cast<size_t>(layer) * num_experts_ + expert] =
+        &rows.Add({{"layer", std::to_string(layer)}, {"expert", std::to_string(expert)}});
+  }
+  auto& batches = prometheus::BuildCounter()
+                      .Name("tramontane_expert_worker_batches_total")
+                      .Help("Batches that this worker answered, by status code.")
+                      .Register(*registry_);
+  for (int code = 0; code < kNumStatusCodes; ++code) {
+    batches_.push_back(
+        &batches.Add({{"code", absl::StatusCodeToString(static_cast<absl::StatusCode>(code))}}));
+  }
+  queue_seconds_ = AddHistogram(*registry_, "tramontane_expert_worker_queue_seconds",
+                                "From receipt of a batch to the start of its compute.");
+  compute_seconds_ =
+      AddHistogram(*registry_, "tramontane_expert_worker_compute_seconds", "Compute of a batch.");
+  queued_batches_ = &prometheus::BuildGauge()
+                         .Name("tramontane_expert_worker_queued_batches")
+                         .Help("Batches that wait for the executor.")
+                         .Register(*registry_)
+                         .Add({});
+}
+
+void ExpertWorkerMetrics::OnRows(int layer, int expert, int64_t num_rows) {
+  rows_[static_cast<size_t>(layer) * num_experts_ + expert]->Increment(
+      static_cast<double>(num_rows));
+}
+
+void ExpertWorkerMetrics::OnBatch(const absl::Status& status, absl::Duration queue,
+                                  absl::Duration compute) {
+  const int code = static_cast<int>(status.code());
+  batches_[static_cast<size_t>(code < kNumStatusCodes ? code : 2)]->Increment();
+  if (!status.ok()) return;
+  queue_seconds_->Observe(absl::ToDoubleSeconds(queue));
+  compute_seconds_->Observe(absl::ToDoubleSeconds(compute));
+}
+
+void ExpertWorkerMetrics::OnQueueDepth(int queued_batches) { queued_batches_->Set(queued_batches); }
+
+}  // namespace tramontane

@@ -1,0 +1,172 @@
+// The expert_worker process: loads its experts, listens, computes, drains on SIGTERM.
+#include <grpc/grpc.h>
+#include <grpcpp/server_builder.h>
+#include <prometheus/registry.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "expert_worker/expert_executor.h"
+#include "expert_worker/expert_set.h"
+#include "expert_worker/grpc/expert_service.h"
+#include "expert_worker/grpc/expert_worker_metrics.h"
+#include "expert_worker/hosted_experts.h"
+#include "kernels/backend.h"
+#include "model/checkpoint.h"
+#include "model/log.h"
+#include "proto/serving/address_file.h"
+#include "proto/serving/host_port.h"
+#include "proto/serving/listener.h"
+#include "proto/serving/metrics_endpoint.h"
+#include "proto/serving/process.h"
+
+ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
+ABSL_FLAG(std::string, experts, "all",
+          "Experts to host: \"0-3\" or \"0,5\" of every layer, \"0-15:0-3,16-31:4-7\" by layers, "
+          "or \"all\".");
+ABSL_FLAG(std::string, listen, "127.0.0.1:50061",
+          "HOST:PORT to serve on; port 0 takes a free one.");
+ABSL_FLAG(std::string, metrics_listen, "",
+          "HOST:PORT of the Prometheus endpoint, http://HOST:PORT/metrics; empty: none.");
+ABSL_FLAG(std::string, address_file, "",
+          "Where to write the addresses that were taken, for scripts; empty: nowhere.");
+ABSL_FLAG(
+    bool, allow_plaintext_beyond_loopback, false,
+    "Allow --listen and --metrics_listen on addresses that other machines reach, without TLS.");
+ABSL_FLAG(std::string, compute, "bf16",
+          "Format of weights and rows: bf16, or f32 for exact comparisons. As the coordinator's.");
+ABSL_FLAG(int, threads, 0, "Threads that compute; 0: the processors this process may run on.");
+ABSL_FLAG(std::string, cpu_isa, "",
+          "Kernels to use: avx512_bf16, avx512, avx2 or portable; empty: the widest there is.");
+ABSL_FLAG(int, max_queued_batches, 64,
+          "Batches that may wait to be computed; one more is answered with RESOURCE_EXHAUSTED.");
+ABSL_FLAG(int, max_batch_rows, 65536, "Most (row, expert) pairs in one batch.");
+ABSL_FLAG(double, drain_timeout_s, 30,
+          "Seconds that SIGTERM leaves queued batches and open streams to finish.");
+
+namespace tramontane {
+namespace {
+
+absl::StatusOr<DType> ComputeDType() {
+  const std::string compute = absl::GetFlag(FLAGS_compute);
+  if (compute == "bf16") return DType::kBF16;
+  if (compute == "f32") return DType::kF32;
+  return absl::InvalidArgumentError(absl::StrCat("--compute=", compute, ": expected bf16 or f32"));
+}
+
+absl::Status CheckFlags() {
+  const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
+  if (absl::GetFlag(FLAGS_model).empty()) {
+    return absl::InvalidArgumentError("--model=DIR is missing; see --help");
+  }
+  if (absl::GetFlag(FLAGS_threads) < 0) {
+    return absl::InvalidArgumentError("--threads: expected 0 or more");
+  }
+  if (absl::GetFlag(FLAGS_max_queued_batches) < 1 || absl::GetFlag(FLAGS_max_batch_rows) < 1) {
+    return absl::InvalidArgumentError(
+        "--max_queued_batches and --max_batch_rows: expected 1 or more");
+  }
+  if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
+    return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
+  }
+  // Before minutes of loading, not after.
+  const std::string metrics = absl::GetFlag(FLAGS_metrics_listen);
+  if (!metrics.empty()) {
+    absl::Status allowed = CheckPlaintextAddress(metrics, "metrics_listen", beyond_loopback);
+    if (!allowed.ok()) return allowed;
+  }
+  return CheckPlaintextAddress(absl::GetFlag(FLAGS_listen), "listen", beyond_loopback);
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend() {
+  const absl::StatusOr<DType> dtype = ComputeDType();
+  if (!dtype.ok()) return dtype.status();
+  CpuBackendOptions options;
+  options.compute_dtype = *dtype;
+  options.num_threads = absl::GetFlag(FLAGS_threads);
+  options.isa = absl::GetFlag(FLAGS_cpu_isa);
+  return CreateCpuBackend(options);
+}
+
+// Serves until a termination signal, then drains. Returns the exit code.
+int Serve(const HostedExperts& experts) {
+  auto registry = std::make_shared<prometheus::Registry>();
+  ExpertWorkerMetrics metrics(registry, experts.set());
+  ExpertExecutorOptions executor_options;
+  executor_options.max_queued_batches = absl::GetFlag(FLAGS_max_queued_batches);
+  executor_options.max_batch_rows = absl::GetFlag(FLAGS_max_batch_rows);
+  ExpertExecutor executor(&experts, &metrics, executor_options);
+  ExpertService service(&experts, &executor, executor_options);
+
+  const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
+  absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
+      MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
+  if (!metrics_endpoint.ok()) return ExitWith(metrics_endpoint.status());
+  ListenerOptions listener_options;
+  listener_options.address = absl::GetFlag(FLAGS_listen);
+  listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
+  listener_options.max_message_bytes = MaxExpertMessageBytes(experts, executor_options);
+  absl::StatusOr<std::unique_ptr<Listener>> listener =
+      Listener::Start(listener_options, &service, ConfigureExpertServer);
+  if (!listener.ok()) return ExitWith(listener.status());
+  (*listener)->SetServing(true);
+  const absl::Status written = WriteAddressFile(
+      absl::GetFlag(FLAGS_address_file), (*listener)->address(), (*metrics_endpoint)->address());
+  if (!written.ok()) return ExitWith(written);
+  Log(LogLevel::kInfo, "listening",
+      {{"address", (*listener)->address()},
+       {"metrics_address", (*metrics_endpoint)->address()},
+       {"experts", experts.set().size()},
+       {"digest", experts.checkpoint().digest()}});
+
+  const int signal = WaitForTerminationSignal();
+  Log(LogLevel::kInfo, "draining", {{"signal", signal}, {"queued", executor.queued_batches()}});
+  const absl::Time deadline = absl::Now() + absl::Seconds(absl::GetFlag(FLAGS_drain_timeout_s));
+  (*listener)->SetServing(false);
+  service.Drain(deadline);
+  (*listener)->Shutdown(deadline);
+  Log(LogLevel::kInfo, "stopped");
+  return kExitOk;
+}
+
+int Main(int argc, char** argv) {
+  BlockTerminationSignals();
+  const std::vector<char*> positional =
+      ParseFlags(argc, argv,
+                 "Hosts experts of a Mixtral checkpoint for attention workers. For example:\n"
+                 "  expert_worker --model=DIR --experts=0-3 --listen=127.0.0.1:50061");
+  InitLog("expert_worker");
+  if (!positional.empty()) {
+    return ExitWith(absl::InvalidArgumentError(
+        absl::StrCat("unexpected argument \"", positional.front(), "\"; see --help")));
+  }
+  const absl::Status flags = CheckFlags();
+  if (!flags.ok()) return ExitWith(flags);
+  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend();
+  if (!backend.ok()) return ExitWith(backend.status());
+
+  absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
+      Checkpoint::Open(absl::GetFlag(FLAGS_model));
+  if (!checkpoint.ok()) return ExitWith(checkpoint.status(), kExitCheckpoint);
+  const MixtralConfig& config = (*checkpoint)->config();
+  absl::StatusOr<ExpertSet> set =
+      ExpertSet::Parse(absl::GetFlag(FLAGS_experts), config.num_layers, config.num_experts);
+  if (!set.ok()) return ExitWith(set.status());
+  absl::StatusOr<std::unique_ptr<HostedExperts>> experts =
+      HostedExperts::Load(*checkpoint, *set, backend->get());
+  if (!experts.ok()) return ExitWith(experts.status(), kExitCheckpoint);
+  return Serve(**experts);
+}
+
+}  // namespace
+}  // namespace tramontane
+
+int main(int argc, char** argv) { return tramontane::Main(argc, argv); }
