@@ -1,4 +1,5 @@
-// Structured logs: one line an event, `time level process event key=value …`, on stderr.
+// Structured logs: one line an event on stderr, every part a key=value (logfmt):
+// `time=2026-05-01T12:00:00.000Z level=info process=coordinator event="worker connected" …`.
 #ifndef TRAMONTANE_MODEL_LOG_H_
 #define TRAMONTANE_MODEL_LOG_H_
 
@@ -17,6 +18,8 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 struct LogField {
   template <typename T>
   LogField(std::string_view k, const T& v) : key(k), value(absl::StrCat(v)) {}
+  // Abseil built for C++14, as some distributions have it, does not concatenate these.
+  LogField(std::string_view k, std::string_view v) : key(k), value(v) {}
   std::string_view key;
   std::string value;
 };
