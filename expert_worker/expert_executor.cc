@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "expert_worker/expert_task_check.h"
 #include "kernels/expert_ffn.h"
+#include "kernels/finite_rows.h"
 #include "model/check.h"
 
 namespace tramontane {

@@ -1,6 +1,7 @@
 #include "expert_worker/expert_task_check.h"
 
-#include <cstring>
+#include <cstddef>
+#include <cstdint>
 
 #include "absl/strings/str_cat.h"
 
@@ -75,26 +76,6 @@ absl::Status CheckExpertTask(const ExpertTask& task, const HostedExperts& expert
   const absl::Status sizes = CheckSizes(task, max_batch_rows);
   if (!sizes.ok()) return sizes;
   return CheckIds(task, experts);
-}
-
-bool RowIsFinite(const std::byte* row, int64_t num_elements, DType dtype) {
-  // Accumulates "exponent is all ones" without a branch, so that the loop is vectorised.
-  bool bad = false;
-  if (dtype == DType::kF32) {
-    for (int64_t i = 0; i < num_elements; ++i) {
-      uint32_t bits;
-      std::memcpy(&bits, row + i * 4, 4);
-      bad |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return !bad;
-  }
-  const uint16_t exponent = dtype == DType::kBF16 ? 0x7f80u : 0x7c00u;
-  for (int64_t i = 0; i < num_elements; ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, row + i * 2, 2);
-    bad |= (bits & exponent) == exponent;
-  }
-  return !bad;
 }
 
 }  // namespace tramontane

@@ -2,9 +2,6 @@
 #ifndef TRAMONTANE_EXPERT_WORKER_EXPERT_TASK_CHECK_H_
 #define TRAMONTANE_EXPERT_WORKER_EXPERT_TASK_CHECK_H_
 
-#include <cstddef>
-#include <cstdint>
-
 #include "absl/status/status.h"
 #include "expert_worker/expert_executor.h"
 #include "expert_worker/hosted_experts.h"
@@ -15,9 +12,6 @@ namespace tramontane {
 // not hosted, INVALID_ARGUMENT for the rest.
 absl::Status CheckExpertTask(const ExpertTask& task, const HostedExperts& experts,
                              int max_batch_rows);
-
-// False where a row holds an infinity or a NaN. `row`: [num_elements] of dtype, any alignment.
-bool RowIsFinite(const std::byte* row, int64_t num_elements, DType dtype);
 
 }  // namespace tramontane
 

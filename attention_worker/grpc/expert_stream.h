@@ -1,0 +1,77 @@
+// The client's end of one Execute stream: raw messages out and in.
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_STREAM_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_STREAM_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/client_callback.h>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+
+namespace tramontane {
+
+// Sends in order, one write at a time; reads all the time. Thread-safe. Keeps itself alive until
+// on_closed has returned.
+class ExpertStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                           public std::enable_shared_from_this<ExpertStream> {
+ public:
+  struct Callbacks {
+    std::function<void(grpc::ByteBuffer message)> on_message;  // one at a time, in order
+    // Once, last; `status` is the server's word or the reason of the break. Messages that were not
+    // sent are gone by then, and so is the connection.
+    std::function<void(const absl::Status& status)> on_closed;
+  };
+
+  static std::shared_ptr<ExpertStream> Create(std::shared_ptr<grpc::Channel> channel,
+                                              Callbacks callbacks);
+  // Opens it; called once, before anything else. Callbacks may come before it has returned.
+  void Start();
+
+  // `id` names the message for Withdraw. After the end of the stream the message is dropped.
+  void Send(uint64_t id, grpc::ByteBuffer message);
+  // Drops a message that is still waiting to be written; false where it is not.
+  bool Withdraw(uint64_t id);
+  // Breaks the stream.
+  void Cancel();
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+
+ private:
+  struct Outgoing {
+    uint64_t id;
+    grpc::ByteBuffer message;
+  };
+
+  ExpertStream(std::shared_ptr<grpc::Channel> channel, Callbacks callbacks);
+  // Takes the next message into outgoing_; false where there is none, or a write is in progress.
+  bool TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Callbacks callbacks_;  // cleared at the end: their owner may own the stream
+  std::unique_ptr<grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>> stub_;
+  std::shared_ptr<ExpertStream> self_;  // reset in OnDone
+
+  grpc::ByteBuffer incoming_;  // belongs to the read in progress
+  grpc::ByteBuffer outgoing_;  // belongs to the write in progress
+
+  std::mutex mutex_;
+  // It keeps the channel, so its end closes the connection; null then.
+  std::shared_ptr<grpc::ClientContext> context_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Outgoing> waiting_ ABSL_GUARDED_BY(mutex_);  // bounded by the flight table
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // no write may start any more
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_STREAM_H_
