@@ -118,6 +118,10 @@ std::string Tokenizer::PieceBytes(int token_id) const {
   return impl_->Known(token_id) ? impl_->bytes_of_piece[token_id] : std::string();
 }
 
+std::string Tokenizer::Piece(int token_id) const {
+  return impl_->Known(token_id) ? impl_->model->Piece(token_id) : std::string();
+}
+
 bool Tokenizer::IsControl(int token_id) const {
   return impl_->Known(token_id) && impl_->model->Kind(token_id) == PieceKind::kControl;
 }

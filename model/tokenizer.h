@@ -35,6 +35,9 @@ class Tokenizer {
   // The bytes that `token_id` adds when it is not the first of a text: "▁the" gives " the".
   std::string PieceBytes(int token_id) const;
 
+  // The vocabulary's spelling: "▁the", "<0x0A>", "<s>". "" for an id without a piece.
+  std::string Piece(int token_id) const;
+
   bool IsControl(int token_id) const;  // BOS, EOS and their like: no text
   int num_pieces() const;
   std::optional<int> bos_token_id() const;
