@@ -25,7 +25,7 @@ class Buffer {
 
  private:
   struct Unmap {
-    size_t size = 0;
+    size_t size;  // value-initialised by unique_ptr's default constructor
     void operator()(std::byte* bytes) const;
   };
   std::unique_ptr<std::byte, Unmap> bytes_;

@@ -1,0 +1,62 @@
+#include "attention_worker/expert_directory.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace tramontane {
+namespace {
+
+// "4", "4-7", "0, 4-7": sorted ids as ranges.
+std::string Ranges(const std::vector<int>& ids) {
+  std::vector<std::string> ranges;
+  for (size_t begin = 0; begin < ids.size();) {
+    size_t end = begin + 1;
+    while (end < ids.size() && ids[end] == ids[end - 1] + 1) ++end;
+    ranges.push_back(end - begin == 1 ? absl::StrCat(ids[begin])
+                                      : absl::StrCat(ids[begin], "-", ids[end - 1]));
+    begin = end;
+  }
+  return absl::StrJoin(ranges, ", ");
+}
+
+}  // namespace
+
+std::string ExpertPlacement::MissingExperts() const {
+  std::vector<std::string> layers;
+  for (int layer = 0; layer < num_layers; ++layer) {
+    std::vector<int> missing;
+    for (int expert = 0; expert < num_experts; ++expert) {
+      if (Replicas(layer, expert).empty()) missing.push_back(expert);
+    }
+    if (missing.empty()) continue;
+    layers.push_back(absl::StrCat("layer ", layer, missing.size() == 1 ? ": expert " : ": experts ",
+                                  Ranges(missing)));
+  }
+  return absl::StrJoin(layers, "; ");
+}
+
+std::shared_ptr<const ExpertPlacement> BuildPlacement(
+    int num_layers, int num_experts, const std::vector<std::shared_ptr<ExpertClient>>& clients) {
+  auto placement = std::make_shared<ExpertPlacement>();
+  placement->num_layers = num_layers;
+  placement->num_experts = num_experts;
+  placement->replicas.resize(static_cast<size_t>(num_layers) * num_experts);
+  for (const std::shared_ptr<ExpertClient>& client : clients) {
+    if (client->description().draining) continue;
+    for (const ExpertWorkerDescription::Hosted& hosted : client->description().experts) {
+      if (hosted.layer < 0 || hosted.layer >= num_layers) continue;
+      if (hosted.expert < 0 || hosted.expert >= num_experts) continue;
+      auto& replicas =
+          placement->replicas[static_cast<size_t>(hosted.layer) * num_experts + hosted.expert];
+      // A worker that states an expert twice is still one replica.
+      if (std::find(replicas.begin(), replicas.end(), client) == replicas.end()) {
+        replicas.push_back(client);
+      }
+    }
+  }
+  return placement;
+}
+
+}  // namespace tramontane
