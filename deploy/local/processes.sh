@@ -102,6 +102,8 @@ stop() {
       sleep 0.05
     done
     printf '%s stopped\n' "$name"
+  elif [[ -e "$STATE/$name.process" ]]; then
+    printf '%s had ended; its log is %s\n' "$name" "$STATE/$name.log"
   fi
   rm -f "$STATE/$name.process" "$STATE/$name.command" "$STATE/$name.address"
 }
