@@ -1,0 +1,25 @@
+// Names to addresses, as --expert_workers gives them.
+#ifndef TRAMONTANE_COORDINATOR_GRPC_ADDRESS_RESOLVER_H_
+#define TRAMONTANE_COORDINATOR_GRPC_ADDRESS_RESOLVER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace tramontane {
+
+// "HOST:PORT,HOST:PORT,…" into its parts. INVALID_ARGUMENT naming the part that is none, or for an
+// empty list.
+absl::StatusOr<std::vector<std::string>> ParseWorkerList(const std::string& list);
+
+// "ADDRESS:PORT" of every address that the host of `target` ("HOST:PORT") resolves to, sorted: one
+// address for itself, one for each pod behind a headless service. Where a name has IPv4 and IPv6
+// addresses only the IPv4 ones count, so that a dual-stack host is one worker. UNAVAILABLE where
+// the name does not resolve. Blocks as long as the system's resolver does.
+absl::StatusOr<std::vector<std::string>> ResolveTarget(const std::string& target);
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_COORDINATOR_GRPC_ADDRESS_RESOLVER_H_

@@ -1,0 +1,49 @@
+// The public API over gRPC: proto/inference.proto.
+#ifndef TRAMONTANE_COORDINATOR_GRPC_INFERENCE_SERVICE_H_
+#define TRAMONTANE_COORDINATOR_GRPC_INFERENCE_SERVICE_H_
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "coordinator/grpc/coordinator_metrics.h"
+#include "coordinator/grpc/delivery_thread.h"
+#include "coordinator/scheduler.h"
+#include "coordinator/served_model.h"
+#include "proto/inference.grpc.pb.h"
+
+namespace tramontane {
+
+// Decodes, calls the core, converts the status, counts. Thread-safe.
+class InferenceService final : public v1::Inference::CallbackService {
+ public:
+  struct Dependencies {  // all outlive the service and its calls
+    const ServedModel* model = nullptr;
+    Scheduler* scheduler = nullptr;
+    DeliveryThread* delivery = nullptr;
+    CoordinatorMetrics* metrics = nullptr;
+    // UNAVAILABLE, naming the experts that have no worker, while Generate cannot run.
+    std::function<absl::Status()> readiness;
+    absl::Duration slow_client_timeout = absl::Seconds(60);
+  };
+  explicit InferenceService(Dependencies dependencies);
+
+  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(
+      grpc::CallbackServerContext* context, const v1::GenerateRequest* request) override;
+  grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
+                                     const v1::TokenizeRequest* request,
+                                     v1::TokenizeResponse* response) override;
+  grpc::ServerUnaryReactor* Detokenize(grpc::CallbackServerContext* context,
+                                       const v1::DetokenizeRequest* request,
+                                       v1::DetokenizeResponse* response) override;
+  grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,
+                                     const v1::GetModelRequest* request,
+                                     v1::GetModelResponse* response) override;
+
+ private:
+  const Dependencies dependencies_;
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_COORDINATOR_GRPC_INFERENCE_SERVICE_H_

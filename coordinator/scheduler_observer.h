@@ -1,0 +1,32 @@
+// What the scheduler tells whoever counts.
+#ifndef TRAMONTANE_COORDINATOR_SCHEDULER_OBSERVER_H_
+#define TRAMONTANE_COORDINATOR_SCHEDULER_OBSERVER_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "attention_worker/attention_client.h"
+
+namespace tramontane {
+
+// Calls come from the step thread; implementations return quickly. The default ignores everything.
+class SchedulerObserver {
+ public:
+  virtual ~SchedulerObserver() = default;
+  // A request entered its first step.
+  virtual void OnStarted(absl::Duration /*queue*/) {}
+  // A step has run so many prompt tokens, and chosen so many new tokens.
+  virtual void OnStepTokens(int64_t /*prompt_tokens*/, int64_t /*new_tokens*/) {}
+  virtual void OnFirstToken(absl::Duration /*since_arrival*/) {}
+  virtual void OnNextToken(absl::Duration /*since_the_one_before*/) {}
+  // A request left, for whatever reason.
+  virtual void OnEnded(const absl::Status& /*status*/, absl::Duration /*since_arrival*/) {}
+  // After every round.
+  virtual void OnRound(int64_t /*num_running*/, int64_t /*num_waiting*/,
+                       const KvCacheUsage& /*usage*/) {}
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_COORDINATOR_SCHEDULER_OBSERVER_H_
