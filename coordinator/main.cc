@@ -41,7 +41,7 @@
 ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
 ABSL_FLAG(std::string, model_name, "",
           "Name that GetModel tells; empty: the last component of --model.");
-ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
+ABSL_FLAG(std::string, listen, "127.0.0.1:8470",
           "HOST:PORT to serve the API on; port 0 takes a free one.");
 ABSL_FLAG(std::string, metrics_listen, "",
           "HOST:PORT of the Prometheus endpoint, http://HOST:PORT/metrics; empty: none.");
@@ -330,7 +330,7 @@ int Main(int argc, char** argv) {
   const std::vector<char*> positional = ParseFlags(
       argc, argv,
       "Serves a Mixtral checkpoint: the public API, attention and the scheduler. For example:\n"
-      "  coordinator --model=DIR --expert_workers=127.0.0.1:50061,127.0.0.1:50062\n"
+      "  coordinator --model=DIR --expert_workers=127.0.0.1:8481,127.0.0.1:8482\n"
       "  coordinator --model=DIR --experts_in_process");
   InitLog("coordinator");
   if (!positional.empty()) {

@@ -25,7 +25,7 @@
 #include "coordinator/generate/terminal_text.h"
 #include "proto/serving/process.h"
 
-ABSL_FLAG(std::string, target, "127.0.0.1:50051", "HOST:PORT of the coordinator.");
+ABSL_FLAG(std::string, target, "127.0.0.1:8470", "HOST:PORT of the coordinator.");
 ABSL_FLAG(double, timeout_s, 0, "Seconds after which a request is given up; 0: no limit.");
 
 // Named as the fields of GenerateRequest in proto/inference.proto. What is not given is not sent.

@@ -34,7 +34,7 @@ absl::StatusOr<std::vector<std::string>> ParseWorkerList(const std::string& list
       return absl::InvalidArgumentError(
           absl::StrCat("--expert_workers: \"", target,
                        "\" is not HOST:PORT with a port in [1, 65535]; write, for example, "
-                       "127.0.0.1:50061,127.0.0.1:50062"));
+                       "127.0.0.1:8481,127.0.0.1:8482"));
     }
     targets.push_back(target);
   }

@@ -32,7 +32,7 @@ ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalL
 ABSL_FLAG(std::string, experts, "all",
           "Experts to host: \"0-3\" or \"0,5\" of every layer, \"0-15:0-3,16-31:4-7\" by layers, "
           "or \"all\".");
-ABSL_FLAG(std::string, listen, "127.0.0.1:50061",
+ABSL_FLAG(std::string, listen, "127.0.0.1:8481",
           "HOST:PORT to serve on; port 0 takes a free one.");
 ABSL_FLAG(std::string, metrics_listen, "",
           "HOST:PORT of the Prometheus endpoint, http://HOST:PORT/metrics; empty: none.");
@@ -142,7 +142,7 @@ int Main(int argc, char** argv) {
   const std::vector<char*> positional =
       ParseFlags(argc, argv,
                  "Hosts experts of a Mixtral checkpoint for attention workers. For example:\n"
-                 "  expert_worker --model=DIR --experts=0-3 --listen=127.0.0.1:50061");
+                 "  expert_worker --model=DIR --experts=0-3 --listen=127.0.0.1:8481");
   InitLog("expert_worker");
   if (!positional.empty()) {
     return ExitWith(absl::InvalidArgumentError(

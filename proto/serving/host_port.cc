@@ -16,7 +16,7 @@ absl::Status BadAddress(absl::string_view address) {
   return absl::InvalidArgumentError(
       absl::StrCat("\"", address,
                    "\" is not HOST:PORT with a port in [0, 65535]; write, for example, "
-                   "127.0.0.1:50051 or [::1]:50051"));
+                   "127.0.0.1:8470 or [::1]:8470"));
 }
 
 bool IsLoopbackAddress(const sockaddr* address) {

@@ -15,7 +15,7 @@ struct HostPort {
   int port = 0;      // [0, 65535]
 };
 
-// "127.0.0.1:50051", "localhost:0", "[::1]:50051". INVALID_ARGUMENT naming the address for anything
+// "127.0.0.1:8470", "localhost:0", "[::1]:8470". INVALID_ARGUMENT naming the address for anything
 // else.
 absl::StatusOr<HostPort> ParseHostPort(absl::string_view address);
 
