@@ -130,11 +130,11 @@ await_serving() {
 }
 
 tell_story() {
-  local arguments=(--target="$(rpc_address coordinator)" --echo=true --max_tokens=160 --temperature=0.8
+  local arguments=(--target="$(rpc_address coordinator)" --max_tokens=160 --temperature=0.8
     --top_p=0.95)
   printf '\n'
   if [[ -f "$MODEL/tokenizer.model" ]]; then
-    "$BIN/generate" "${arguments[@]}" "$PROMPT" </dev/null
+    "$BIN/generate" "${arguments[@]}" --echo=true "$PROMPT" </dev/null
   else
     "$BIN/generate" "${arguments[@]}" --prompt_token_ids=1,2,3 </dev/null
   fi
