@@ -29,11 +29,17 @@ absl::Status ShuttingDown() {
   return absl::UnavailableError("the expert worker is shutting down; use another replica");
 }
 
+bool IsCancelled(const ExpertTask& task) {
+  return task.cancelled != nullptr && task.cancelled->load(std::memory_order_relaxed);
+}
+
+absl::Status Cancelled() {
+  return absl::CancelledError("the batch was cancelled before its turn came");
+}
+
 // OK while somebody waits for the answer.
 absl::Status StillWanted(const ExpertTask& task, absl::Time now) {
-  if (task.cancelled != nullptr && task.cancelled->load(std::memory_order_relaxed)) {
-    return absl::CancelledError("the batch was cancelled before its turn came");
-  }
+  if (IsCancelled(task)) return Cancelled();
   if (now > task.deadline) {
     return absl::DeadlineExceededError(
         "the batch's deadline passed in the worker's queue; add replicas or allow more time");
@@ -87,6 +93,7 @@ struct ExpertExecutor::Impl {
   std::condition_variable changed;  // of anything below
   std::deque<QueuedTask> queue ABSL_GUARDED_BY(mutex);
   bool computing ABSL_GUARDED_BY(mutex) = false;
+  int answering ABSL_GUARDED_BY(mutex) = 0;  // calls of AnswerCancelled in progress
   bool draining ABSL_GUARDED_BY(mutex) = false;
   bool abandoning ABSL_GUARDED_BY(mutex) = false;  // answer what is queued without computing it
   bool stopping ABSL_GUARDED_BY(mutex) = false;
@@ -213,9 +220,33 @@ void ExpertExecutor::Submit(ExpertTask task, Done done) {
   done(std::move(refused));
 }
 
+void ExpertExecutor::AnswerCancelled() {
+  std::vector<QueuedTask> cancelled;
+  {
+    const std::lock_guard<std::mutex> lock(impl_->mutex);
+    std::deque<QueuedTask> kept;
+    for (QueuedTask& queued : impl_->queue) {
+      if (IsCancelled(queued.task)) {
+        cancelled.push_back(std::move(queued));
+      } else {
+        kept.push_back(std::move(queued));
+      }
+    }
+    impl_->queue.swap(kept);
+    ++impl_->answering;
+    impl_->observer->OnQueueDepth(static_cast<int>(impl_->queue.size()));
+  }
+  for (QueuedTask& queued : cancelled) impl_->Execute(queued, Cancelled());
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  --impl_->answering;
+  impl_->changed.notify_all();
+}
+
 void ExpertExecutor::Drain(absl::Time deadline) {
   std::unique_lock<std::mutex> lock(impl_->mutex);
-  const auto idle = [this] { return impl_->queue.empty() && !impl_->computing; };
+  const auto idle = [this] {
+    return impl_->queue.empty() && !impl_->computing && impl_->answering == 0;
+  };
   impl_->draining = true;
   while (!idle()) {
     // In steps, since the infinite future is no time of the condition variable's clock.

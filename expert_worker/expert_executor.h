@@ -71,6 +71,9 @@ class ExpertExecutor {
   // comes.
   void Submit(ExpertTask task, Done done);
 
+  // Answers queued tasks whose `cancelled` is set, so that their places are free before their turn.
+  void AnswerCancelled();
+
   // Refuses new tasks and waits until the queued ones are done. Those whose turn has not come by
   // `deadline` are answered with UNAVAILABLE instead, so that the wait ends with the task that is
   // being computed then.

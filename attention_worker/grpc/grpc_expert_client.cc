@@ -34,6 +34,8 @@ std::shared_ptr<grpc::Channel> CreateExpertChannel(const std::string& address,
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // gRPC's own retries would keep the rows of what was sent; the dispatcher retries better.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // A connection of this client's own, which ends with it; never through an HTTP proxy of the
   // environment.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

@@ -184,11 +184,15 @@ void ExecuteStream::Submit(WireExpertBatch batch, std::vector<Piece> rows,
 }
 
 void ExecuteStream::CancelBatches(const std::vector<uint64_t>& batch_ids) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (const uint64_t id : batch_ids) {
-    const auto found = outstanding_.find(id);
-    if (found != outstanding_.end()) found->second->store(true, std::memory_order_relaxed);
+  if (batch_ids.empty()) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const uint64_t id : batch_ids) {
+      const auto found = outstanding_.find(id);
+      if (found != outstanding_.end()) found->second->store(true, std::memory_order_relaxed);
+    }
   }
+  executor_->AnswerCancelled();
 }
 
 void ExecuteStream::Refuse(uint64_t batch_id, const absl::Status& status) {
@@ -256,6 +260,7 @@ void ExecuteStream::OnCancel() {
     steps = Plan();
   }
   Perform(steps);
+  executor_->AnswerCancelled();
 }
 
 void ExecuteStream::OnDone() {

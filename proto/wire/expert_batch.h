@@ -27,8 +27,8 @@ struct WireExpertBatch {
   uint64_t timeout_us = 0;
   std::vector<uint64_t> cancelled_batch_ids;
 
-  // Carries cancellations and nothing to compute.
-  bool IsCancellationOnly() const { return num_rows == 0 && expert_ids.empty(); }
+  // Carries cancellations and nothing to compute or to answer.
+  bool IsCancellationOnly() const { return batch_id == 0 && num_rows == 0 && expert_ids.empty(); }
 };
 
 // How much of what a peer may make us hold.

@@ -1,0 +1,426 @@
+// The client against a real worker, and against workers that are wrong, silent or gone.
+#include "attention_worker/grpc/grpc_expert_client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "tests/expert_worker/scripted_worker.h"
+#include "tests/expert_worker/worker_server.h"
+
+namespace tramontane {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr int kHiddenSize = 64;
+using Answer = Awaited<absl::StatusOr<ExpertBatchResult>>;
+
+ExpertClient::Done Into(Answer& answer) {
+  return [&answer](absl::StatusOr<ExpertBatchResult> result) { answer.Set(std::move(result)); };
+}
+
+ExpertBatch SomeBatch(const std::vector<std::byte>& rows, DType dtype) {
+  ExpertBatch batch;
+  batch.layer = 1;
+  batch.row_dtype = dtype;
+  batch.hidden_size = kHiddenSize;
+  batch.num_rows = static_cast<int64_t>(rows.size() / (kHiddenSize * DTypeSize(dtype)));
+  batch.rows = rows.data();
+  batch.expert_ids = {3, 0};
+  batch.rows_per_expert = {1, 2};
+  batch.row_indices = {1, 0, 1};
+  return batch;
+}
+
+std::vector<std::byte> Bytes(const ExpertBatchResult& result, DType dtype) {
+  std::vector<std::byte> bytes;
+  for (const std::byte* row : result.row_pointers) {
+    bytes.insert(bytes.end(), row, row + kHiddenSize * DTypeSize(dtype));
+  }
+  return bytes;
+}
+
+ExpertWorkerExpectation TinyExpectation(DType dtype, const std::string& digest) {
+  ExpertWorkerExpectation expected;
+  expected.digest = digest;
+  expected.row_dtype = dtype;
+  expected.num_layers = 2;
+  expected.num_experts = 8;
+  expected.hidden_size = kHiddenSize;
+  expected.intermediate_size = 96;
+  return expected;
+}
+
+class GrpcExpertClientTest : public ::testing::TestWithParam<DType> {
+ protected:
+  GrpcExpertClientTest() : rows_(MakeRows(2, kHiddenSize, GetParam(), 5)) {}
+
+  ExpertWorkerExpectation Expectation() const {
+    return TinyExpectation(GetParam(), server_->experts().checkpoint().digest());
+  }
+
+  std::shared_ptr<ExpertClient> Connect(const ExpertExecutorOptions& executor_options = {}) {
+    server_ = std::make_unique<WorkerServer>(GetParam(), executor_options);
+    GrpcExpertClientOptions options;
+    options.on_disconnect = [this](const absl::Status& status) { disconnected_.Set(status); };
+    absl::StatusOr<std::shared_ptr<ExpertClient>> client =
+        ConnectExpertWorker(server_->address(), Expectation(), options);
+    EXPECT_TRUE(client.ok()) << client.status();
+    return *std::move(client);
+  }
+
+  std::vector<std::byte> Expected(const std::vector<std::byte>& rows) const {
+    return ComputeDirectly(server_->experts(),
+                           MakeTask(server_->experts(), rows, 1, {3, 0}, {{1}, {0, 1}}));
+  }
+
+  absl::Status Refusal(const ExpertWorkerExpectation& expected) {
+    return ConnectExpertWorker(server_->address(), expected, {}).status();
+  }
+
+  const std::vector<std::byte> rows_;
+  std::unique_ptr<WorkerServer> server_;
+  Awaited<absl::Status> disconnected_;
+};
+
+INSTANTIATE_TEST_SUITE_P(ComputeDTypes, GrpcExpertClientTest,
+                         ::testing::Values(DType::kF32, DType::kBF16),
+                         [](const auto& param) { return std::string(DTypeName(param.param)); });
+
+TEST_P(GrpcExpertClientTest, KnowsWhatTheWorkerSaysOfItself) {
+  const auto client = Connect();
+  EXPECT_EQ(client->address(), server_->address());
+  EXPECT_EQ(client->description().experts.size(), 8u);
+  EXPECT_EQ(client->description().backend, server_->backend().name());
+  EXPECT_EQ(client->description().max_batch_rows, 65'536);
+}
+
+TEST_P(GrpcExpertClientTest, AnswersTheBitsOfADirectComputation) {
+  const auto client = Connect();
+  Answer answer;
+  client->Execute(SomeBatch(rows_, GetParam()), Into(answer));
+  ASSERT_TRUE(answer.Wait().ok()) << answer.Wait().status();
+  EXPECT_EQ(Bytes(*answer.Wait(), GetParam()), Expected(rows_));
+}
+
+TEST_P(GrpcExpertClientTest, LargeBatchesCrossFramesAndKeepTheirBits) {
+  const auto client = Connect();
+  constexpr int64_t kRows = 20'000;  // 5 MiB of float32: more than one HTTP/2 frame
+  const std::vector<std::byte> rows = MakeRows(kRows, kHiddenSize, GetParam(), 9);
+  ExpertBatch batch = SomeBatch(rows, GetParam());
+  ExpertTask task = MakeTask(server_->experts(), rows, 1, {2}, {{}});
+  task.row_indices.resize(kRows);
+  for (int32_t i = 0; i < kRows; ++i) task.row_indices[static_cast<size_t>(i)] = kRows - 1 - i;
+  task.rows_per_expert = {kRows};
+  batch.expert_ids = task.expert_ids;
+  batch.rows_per_expert = task.rows_per_expert;
+  batch.row_indices = task.row_indices;
+  Answer answer;
+  client->Execute(batch, Into(answer));
+  ASSERT_TRUE(answer.Wait().ok()) << answer.Wait().status();
+  EXPECT_EQ(Bytes(*answer.Wait(), GetParam()), ComputeDirectly(server_->experts(), task));
+}
+
+TEST_P(GrpcExpertClientTest, SeveralBatchesInFlightGetTheirOwnAnswers) {
+  const auto client = Connect();
+  server_->backend().Close();
+  std::vector<std::vector<std::byte>> rows;
+  for (int i = 0; i < 16; ++i) rows.push_back(MakeRows(2, kHiddenSize, GetParam(), i));
+  std::vector<Answer> answers(16);
+  for (size_t i = 0; i < 16; ++i) {
+    client->Execute(SomeBatch(rows[i], GetParam()), Into(answers[i]));
+  }
+  server_->backend().Open();
+  for (size_t i = 0; i < 16; ++i) {
+    ASSERT_TRUE(answers[i].Wait().ok()) << answers[i].Wait().status();
+    EXPECT_EQ(Bytes(*answers[i].Wait(), GetParam()), Expected(rows[i])) << i;
+  }
+}
+
+TEST_P(GrpcExpertClientTest, AWorkerThatIsSilentDoesNotHoldABatchPastItsDeadline) {
+  const auto client = Connect();
+  server_->backend().Close();
+  Answer late, next;
+  ExpertBatch batch = SomeBatch(rows_, GetParam());
+  batch.deadline = absl::Now() + absl::Milliseconds(50);
+  client->Execute(batch, Into(late));
+  const absl::Status status = late.Wait().status();  // with the gate still closed
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(client->address()));
+  // The late answer comes before the next one, and is dropped.
+  client->Execute(SomeBatch(rows_, GetParam()), Into(next));
+  server_->backend().Open();
+  ASSERT_TRUE(next.Wait().ok()) << next.Wait().status();
+  EXPECT_EQ(Bytes(*next.Wait(), GetParam()), Expected(rows_));
+  EXPECT_EQ(late.num_sets(), 1);
+}
+
+TEST_P(GrpcExpertClientTest, ADeadlineThatHasPassedSendsNothing) {
+  const auto client = Connect();
+  Answer answer;
+  ExpertBatch batch = SomeBatch(rows_, GetParam());
+  batch.deadline = absl::Now() - absl::Seconds(1);
+  client->Execute(batch, Into(answer));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_P(GrpcExpertClientTest, PassesTheWorkersErrorsOnWithItsName) {
+  const auto client = Connect();
+  Answer answer;
+  ExpertBatch batch = SomeBatch(rows_, GetParam());
+  batch.expert_ids[0] = 7;
+  client->Execute(batch, Into(answer));
+  EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(answer.Wait().status().message()),
+              AllOf(HasSubstr(client->address()), HasSubstr("expert 7 of layer 1")));
+}
+
+TEST_P(GrpcExpertClientTest, AFullQueueIsResourceExhausted) {
+  ExpertExecutorOptions options;
+  options.max_queued_batches = 1;
+  const auto first = Connect(options);
+  const auto second = ConnectExpertWorker(server_->address(), Expectation(), {});
+  ASSERT_TRUE(second.ok()) << second.status();
+  server_->backend().Close();
+  Answer computed, queued, refused;
+  first->Execute(SomeBatch(rows_, GetParam()), Into(computed));
+  server_->backend().WaitUntilHeld();
+  first->Execute(SomeBatch(rows_, GetParam()), Into(queued));
+  while (server_->executor().queued_batches() != 1) std::this_thread::yield();
+  (*second)->Execute(SomeBatch(rows_, GetParam()), Into(refused));
+  EXPECT_EQ(refused.Wait().status().code(), absl::StatusCode::kResourceExhausted);
+  server_->backend().Open();
+  EXPECT_TRUE(computed.Wait().ok());
+  EXPECT_TRUE(queued.Wait().ok());
+}
+
+TEST_P(GrpcExpertClientTest, ALostWorkerEndsEveryBatchOnceAndIsReported) {
+  const auto client = Connect();
+  server_->backend().Close();
+  std::vector<Answer> answers(3);
+  for (Answer& answer : answers) client->Execute(SomeBatch(rows_, GetParam()), Into(answer));
+  server_->backend().WaitUntilHeld();
+  std::thread killer([this] { server_->Kill(); });
+  for (Answer& answer : answers) {
+    EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(answer.Wait().status().message()), HasSubstr(client->address()));
+  }
+  EXPECT_EQ(disconnected_.Wait().code(), absl::StatusCode::kUnavailable);
+  server_->backend().Open();
+  killer.join();
+  for (Answer& answer : answers) EXPECT_EQ(answer.num_sets(), 1);
+  Answer after;
+  client->Execute(SomeBatch(rows_, GetParam()), Into(after));
+  EXPECT_EQ(after.Wait().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(disconnected_.num_sets(), 1);
+}
+
+TEST_P(GrpcExpertClientTest, EndingTheClientAnswersWhatIsInFlight) {
+  auto client = Connect();
+  server_->backend().Close();
+  Answer answer;
+  client->Execute(SomeBatch(rows_, GetParam()), Into(answer));
+  server_->backend().WaitUntilHeld();
+  client.reset();
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_FALSE(disconnected_.has_value());
+}
+
+TEST_P(GrpcExpertClientTest, TheLastReferenceMayGoInsideOfAnAnswer) {
+  auto client = Connect();
+  Awaited<bool> answered;
+  ExpertClient* raw = client.get();
+  raw->Execute(SomeBatch(rows_, GetParam()),
+               [&answered, client = std::move(client)](
+                   const absl::StatusOr<ExpertBatchResult>& result) mutable {
+                 const bool good = result.ok();
+                 client.reset();
+                 answered.Set(good);
+               });
+  EXPECT_TRUE(answered.Wait());
+}
+
+TEST_P(GrpcExpertClientTest, RefusesAnotherCheckpointNamingBothDigests) {
+  Connect();
+  ExpertWorkerExpectation expected = Expectation();
+  expected.digest = "0123";
+  const absl::Status refused = Refusal(expected);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(
+      std::string(refused.message()),
+      AllOf(HasSubstr("0123"), HasSubstr(Expectation().digest), HasSubstr(server_->address())));
+}
+
+TEST_P(GrpcExpertClientTest, RefusesAnotherRowFormatNamingBoth) {
+  Connect();
+  ExpertWorkerExpectation expected = Expectation();
+  expected.row_dtype = GetParam() == DType::kF32 ? DType::kBF16 : DType::kF32;
+  const absl::Status refused = Refusal(expected);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), AllOf(HasSubstr("f32"), HasSubstr("bf16")));
+}
+
+TEST_P(GrpcExpertClientTest, RefusesOtherSizesNamingBoth) {
+  Connect();
+  ExpertWorkerExpectation expected = Expectation();
+  expected.intermediate_size = 97;
+  const absl::Status refused = Refusal(expected);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()),
+              AllOf(HasSubstr("intermediate_size"), HasSubstr("97"), HasSubstr("96")));
+}
+
+TEST_P(GrpcExpertClientTest, ADrainingWorkerIsUnavailable) {
+  Connect();
+  server_->service().Drain(absl::InfiniteFuture());
+  EXPECT_EQ(Refusal(Expectation()).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_P(GrpcExpertClientTest, NobodyThereIsUnavailable) {
+  Connect();
+  server_->Kill();
+  const absl::Status refused = Refusal(Expectation());
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr(server_->address()));
+}
+
+// Workers that are wrong. Rows are bf16.
+
+v1::DescribeResponse TinyDescription() {
+  v1::DescribeResponse description;
+  description.set_digest("d");
+  description.set_row_format(v1::ROW_FORMAT_BF16);
+  description.set_num_layers(2);
+  description.set_num_experts(8);
+  description.set_hidden_size(kHiddenSize);
+  description.set_intermediate_size(96);
+  description.set_max_batch_rows(65'536);
+  return description;
+}
+
+class WrongWorkerTest : public ::testing::Test {
+ protected:
+  // What one batch ends with when the worker answers with what `answer` makes of a right answer.
+  absl::Status Outcome(const std::function<void(v1::ExpertResult&)>& answer) {
+    ScriptedWorker worker(TinyDescription(),
+                          [&answer](grpc::ServerContext&, ScriptedWorker::Stream& stream) {
+                            v1::ExpertBatch batch;
+                            while (stream.Read(&batch)) {
+                              v1::ExpertResult result;
+                              result.set_batch_id(batch.batch_id());
+                              result.set_row_format(batch.row_format());
+                              result.set_num_rows(3);
+                              result.set_rows(std::string(3 * kHiddenSize * 2, '\0'));
+                              answer(result);
+                              stream.Write(result);
+                            }
+                          });
+    address_ = worker.address();
+    const auto client =
+        ConnectExpertWorker(worker.address(), TinyExpectation(DType::kBF16, "d"), {});
+    EXPECT_TRUE(client.ok()) << client.status();
+    Answer outcome;
+    ExpertBatch batch = SomeBatch(rows_, DType::kBF16);
+    batch.deadline = absl::Now() + deadline_;
+    (*client)->Execute(batch, Into(outcome));
+    return outcome.Wait().status();
+  }
+
+  void ExpectInternal(const std::function<void(v1::ExpertResult&)>& answer, const char* words) {
+    const absl::Status status = Outcome(answer);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << words;
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(words), HasSubstr(address_)));
+  }
+
+  const std::vector<std::byte> rows_ = MakeRows(2, kHiddenSize, DType::kBF16, 5);
+  absl::Duration deadline_ = absl::Minutes(1);
+  std::string address_;
+};
+
+TEST_F(WrongWorkerTest, ARightAnswerIsTaken) {
+  EXPECT_TRUE(Outcome([](v1::ExpertResult&) {}).ok());
+}
+
+TEST_F(WrongWorkerTest, AnotherNumberOfRowsIsInternal) {
+  ExpectInternal([](v1::ExpertResult& result) { result.set_num_rows(2); }, "expected 3 rows");
+}
+
+TEST_F(WrongWorkerTest, ShortRowsAreInternal) {
+  ExpectInternal([](v1::ExpertResult& result) { result.mutable_rows()->pop_back(); },
+                 "in 383 bytes");
+}
+
+TEST_F(WrongWorkerTest, AnotherRowFormatIsInternal) {
+  ExpectInternal([](v1::ExpertResult& result) { result.set_row_format(v1::ROW_FORMAT_F32); },
+                 "does not fit");
+}
+
+TEST_F(WrongWorkerTest, ARowThatIsNotFiniteIsInternal) {
+  ExpectInternal(
+      [](v1::ExpertResult& result) {
+        const BFloat16 bad = ToBFloat16(std::nanf(""));
+        std::memcpy(result.mutable_rows()->data() + kHiddenSize * 2, &bad, 2);
+      },
+      "row 1 of its answer");
+}
+
+TEST_F(WrongWorkerTest, RowsBesideAnErrorAreInternal) {
+  ExpectInternal([](v1::ExpertResult& result) { result.set_status_code(8); },
+                 "rows beside the error");
+}
+
+TEST_F(WrongWorkerTest, AnAnswerToAnotherBatchAnswersNothing) {
+  deadline_ = absl::Milliseconds(50);
+  EXPECT_EQ(Outcome([](v1::ExpertResult& result) { result.set_batch_id(77); }).code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(WrongWorkerTest, AnAnswerWithoutIdBreaksTheStream) {
+  EXPECT_EQ(Outcome([](v1::ExpertResult& result) { result.clear_batch_id(); }).code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(WrongWorkerTest, ExpertsOutOfRangeInDescribeAreInternal) {
+  v1::DescribeResponse description = TinyDescription();
+  v1::ExpertRange* range = description.add_experts();
+  range->set_last_layer(4'000'000'000u);
+  range->set_last_expert(4'000'000'000u);
+  ScriptedWorker worker(description, [](grpc::ServerContext&, ScriptedWorker::Stream&) {});
+  const absl::Status refused =
+      ConnectExpertWorker(worker.address(), TinyExpectation(DType::kBF16, "d"), {}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInternal);
+}
+
+TEST_F(WrongWorkerTest, RowsThatTheWorkerDoesNotTakeAreGivenBack) {
+  // It reads nothing, so flow control and the socket's buffers fill up with rows.
+  ScriptedWorker worker(TinyDescription(),
+                        [](grpc::ServerContext& context, ScriptedWorker::Stream&) {
+                          while (!context.IsCancelled()) std::this_thread::yield();
+                        });
+  const auto client = ConnectExpertWorker(worker.address(), TinyExpectation(DType::kBF16, "d"), {});
+  ASSERT_TRUE(client.ok()) << client.status();
+  constexpr int64_t kRows = 65'536;  // 8 MiB
+  const std::vector<std::byte> rows = MakeRows(kRows, kHiddenSize, DType::kBF16, 1);
+  std::vector<Answer> answers(8);
+  for (Answer& answer : answers) {
+    ExpertBatch batch = SomeBatch(rows, DType::kBF16);
+    batch.deadline = absl::Now() + absl::Milliseconds(100);
+    (*client)->Execute(batch, Into(answer));
+  }
+  for (Answer& answer : answers) {
+    EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);
+  }
+}
+
+}  // namespace
+}  // namespace tramontane

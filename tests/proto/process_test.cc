@@ -1,0 +1,100 @@
+#include "proto/serving/process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+
+ABSL_FLAG(int, test_number, 5, "A flag of this program.");
+
+namespace tramontane {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StrEq;
+
+std::vector<char*> Parse(std::vector<std::string> arguments) {
+  static std::vector<std::string> kept;  // the positional arguments point into it
+  kept = std::move(arguments);
+  kept.insert(kept.begin(), "program");
+  std::vector<char*> argv;
+  for (std::string& argument : kept) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  return ParseFlags(static_cast<int>(kept.size()), argv.data(), "Does something.");
+}
+
+// Each runs in a process of its own: the usage message may be set only once.
+class ProcessDeathTest : public ::testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(ProcessDeathTest, GivesBackThePositionalArguments) {
+  EXPECT_EXIT(
+      {
+        const std::vector<char*> rest = Parse({"one", "--test_number=7", "two"});
+        const bool good = rest.size() == 2 && std::string(rest[0]) == "one" &&
+                          std::string(rest[1]) == "two" && absl::GetFlag(FLAGS_test_number) == 7;
+        std::exit(good ? 42 : 43);
+      },
+      ::testing::ExitedWithCode(42), "");
+}
+
+TEST_F(ProcessDeathTest, AnUnknownFlagIsAUsageError) {
+  EXPECT_EXIT(Parse({"--no_such_flag=1"}), ::testing::ExitedWithCode(kExitUsage), "no_such_flag");
+}
+
+TEST_F(ProcessDeathTest, ABadValueIsAUsageError) {
+  EXPECT_EXIT(Parse({"--test_number=many"}), ::testing::ExitedWithCode(kExitUsage), "test_number");
+}
+
+TEST_F(ProcessDeathTest, HelpIsNoError) {
+  EXPECT_EXIT(Parse({"--help"}), ::testing::ExitedWithCode(kExitOk), "");
+}
+
+TEST_F(ProcessDeathTest, AFlagMayComeFromTheEnvironment) {
+  EXPECT_EXIT(
+      {
+        setenv("FLAGS_test_number", "11", 1);
+        Parse({"--fromenv=test_number"});
+        std::exit(absl::GetFlag(FLAGS_test_number));
+      },
+      ::testing::ExitedWithCode(11), "");
+}
+
+TEST_F(ProcessDeathTest, WaitsForATerminationSignalAndDiesOfASecond) {
+  EXPECT_EXIT(
+      {
+        BlockTerminationSignals();
+        raise(SIGTERM);
+        if (WaitForTerminationSignal() != SIGTERM) std::exit(1);
+        raise(SIGTERM);
+      },
+      ::testing::KilledBySignal(SIGTERM), "");
+}
+
+TEST(ProcessTest, StatusesMapToExitCodes) {
+  EXPECT_EQ(ExitWith(absl::OkStatus()), kExitOk);
+  EXPECT_EQ(ExitWith(absl::InvalidArgumentError("x")), kExitUsage);
+  EXPECT_EQ(ExitWith(absl::UnavailableError("x")), kExitUnavailable);
+  EXPECT_EQ(ExitWith(absl::InternalError("x")), kExitFailure);
+  EXPECT_EQ(ExitWith(absl::NotFoundError("x"), kExitCheckpoint), kExitCheckpoint);
+}
+
+TEST(ProcessTest, WritesTheErrorToStderr) {
+  ::testing::internal::CaptureStderr();
+  ExitWith(absl::UnavailableError("nobody there"));
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), StrEq("error: nobody there\n"));
+}
+
+}  // namespace
+}  // namespace tramontane
