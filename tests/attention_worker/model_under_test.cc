@@ -1,0 +1,83 @@
+#include "tests/attention_worker/model_under_test.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace tramontane {
+namespace {
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const ModelOptions& options) {
+  if (options.backend == "reference") return CreateReferenceBackend(options.compute_dtype);
+  return CreateCpuBackend({.compute_dtype = options.compute_dtype, .num_threads = 2, .isa = ""});
+}
+
+}  // namespace
+
+Placement EvenPlacement(const MixtralConfig& config, int num_workers) {
+  Placement placement;
+  for (int worker = 0; worker < num_workers; ++worker) {
+    const int first = worker * config.num_experts / num_workers;
+    const int end = (worker + 1) * config.num_experts / num_workers;
+    placement.push_back(first < end ? ExpertsOfEveryLayer(config, first, end - 1)
+                                    : std::vector<ExpertWorkerDescription::Hosted>{});
+  }
+  return placement;
+}
+
+void RoutingCounter::OnRouted(int layer, std::span<const int64_t> tokens_per_expert) {
+  if (expert_tokens.size() <= static_cast<size_t>(layer)) expert_tokens.resize(layer + 1);
+  std::vector<int64_t>& counts = expert_tokens[layer];
+  counts.resize(tokens_per_expert.size());
+  for (size_t i = 0; i < counts.size(); ++i) counts[i] += tokens_per_expert[i];
+}
+
+void RoutingCounter::OnHop(std::string_view /*worker_address*/, int /*layer*/,
+                           const absl::Status& status, const HopTiming& /*timing*/) {
+  hops.push_back(status);
+}
+
+void RoutingCounter::OnStep(int64_t num_rows, absl::Duration /*total*/,
+                            absl::Duration /*expert_wait*/) {
+  steps.push_back(num_rows);
+}
+
+absl::StatusOr<ModelUnderTest> LoadModel(const std::string& directory,
+                                         const ModelOptions& options) {
+  ModelUnderTest model;
+  auto checkpoint = Checkpoint::Open(directory);
+  if (!checkpoint.ok()) return checkpoint.status();
+  model.checkpoint = *std::move(checkpoint);
+  auto backend = MakeBackend(options);
+  if (!backend.ok()) return backend.status();
+  model.backend = *std::move(backend);
+  auto expert_backend = MakeBackend(options);
+  if (!expert_backend.ok()) return expert_backend.status();
+  auto weights = FakeExpertWeights::Load(model.checkpoint, *std::move(expert_backend));
+  if (!weights.ok()) return weights.status();
+
+  const Placement placement = options.placement != nullptr ? options.placement(model.config())
+                                                           : EvenPlacement(model.config(), 1);
+  for (size_t i = 0; i < placement.size(); ++i) {
+    model.clients.push_back(std::make_shared<FakeExpertClient>(
+        absl::StrCat("fake-", i), *weights, placement[i], options.max_batch_rows));
+  }
+  model.directory = std::make_unique<FakeExpertDirectory>(model.config(), model.clients);
+  model.observer = std::make_unique<RoutingCounter>();
+  auto worker =
+      AttentionWorker::Create(model.checkpoint, model.backend.get(), model.directory.get(),
+                              model.observer.get(), options.attention);
+  if (!worker.ok()) return worker.status();
+  model.worker = *std::move(worker);
+  return model;
+}
+
+std::string CheckpointDirectory(const std::string& name) {
+  return name == "demo" ? TRAMONTANE_SOURCE_DIR "/deploy/demo_model" : GoldenDirectory(name);
+}
+
+std::string GoldenDirectory(const std::string& name) {
+  return absl::StrCat(TRAMONTANE_SOURCE_DIR "/tests/golden/", name);
+}
+
+}  // namespace tramontane

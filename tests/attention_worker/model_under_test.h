@@ -1,0 +1,67 @@
+// A whole model for a test: a real checkpoint, an attention worker, and fake expert workers.
+#ifndef TRAMONTANE_TESTS_ATTENTION_WORKER_MODEL_UNDER_TEST_H_
+#define TRAMONTANE_TESTS_ATTENTION_WORKER_MODEL_UNDER_TEST_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "attention_worker/attention_worker.h"
+#include "attention_worker/step_observer.h"
+#include "kernels/backend.h"
+#include "model/checkpoint.h"
+#include "tests/fakes/fake_expert_client.h"
+#include "tests/fakes/fake_expert_directory.h"
+
+namespace tramontane {
+
+// The experts of each worker, worker after worker.
+using Placement = std::vector<std::vector<ExpertWorkerDescription::Hosted>>;
+
+// Each worker with an equal share of neighbouring experts of every layer.
+Placement EvenPlacement(const MixtralConfig& config, int num_workers);
+
+struct ModelOptions {
+  std::string backend = "cpu";  // or "reference"
+  DType compute_dtype = DType::kF32;
+  AttentionWorkerOptions attention = {.kv_cache_tokens = 4096, .max_step_tokens = 512};
+  int max_batch_rows = 65'536;
+  // Absent: one worker with everything.
+  std::function<Placement(const MixtralConfig&)> placement = nullptr;
+};
+
+// Counts what the router chose.
+class RoutingCounter : public StepObserver {
+ public:
+  void OnRouted(int layer, std::span<const int64_t> tokens_per_expert) override;
+  void OnHop(std::string_view worker_address, int layer, const absl::Status& status,
+             const HopTiming& timing) override;
+  void OnStep(int64_t num_rows, absl::Duration total, absl::Duration expert_wait) override;
+
+  std::vector<std::vector<int64_t>> expert_tokens;  // [L][E]
+  std::vector<absl::Status> hops;
+  std::vector<int64_t> steps;  // rows of each
+};
+
+struct ModelUnderTest {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  std::unique_ptr<Backend> backend;
+  std::vector<std::shared_ptr<FakeExpertClient>> clients;
+  std::unique_ptr<FakeExpertDirectory> directory;
+  std::unique_ptr<RoutingCounter> observer;
+  std::unique_ptr<AttentionWorker> worker;
+
+  const MixtralConfig& config() const { return checkpoint->config(); }
+};
+
+absl::StatusOr<ModelUnderTest> LoadModel(const std::string& directory, const ModelOptions& options);
+
+// "demo", "tiny_f32", …: where checkpoint and golden values lie.
+std::string CheckpointDirectory(const std::string& name);
+std::string GoldenDirectory(const std::string& name);
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_TESTS_ATTENTION_WORKER_MODEL_UNDER_TEST_H_
