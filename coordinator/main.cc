@@ -1,5 +1,7 @@
 // The coordinator process: loads attention weights, finds expert workers, serves, drains on
 // SIGTERM.
+#include "proto/serving/abseil_flag_types.h"
+
 #include <prometheus/registry.h>
 
 #include <algorithm>

@@ -1,4 +1,6 @@
 // The command-line client: streams a generation, or a conversation, to the terminal.
+#include "proto/serving/abseil_flag_types.h"
+
 #include <unistd.h>
 
 #include <cstdio>

@@ -1,4 +1,6 @@
 // The expert_worker process: loads its experts, listens, computes, drains on SIGTERM.
+#include "proto/serving/abseil_flag_types.h"
+
 #include <grpc/grpc.h>
 #include <grpcpp/server_builder.h>
 #include <prometheus/registry.h>

@@ -3,6 +3,8 @@
 // machine can do at most, probed just before and after.
 //
 //   generation_benchmark --model=DIR [--benchmark_filter=…]
+#include "proto/serving/abseil_flag_types.h"
+
 #include <benchmark/benchmark.h>
 #include <grpcpp/grpcpp.h>
 

@@ -1,4 +1,6 @@
 // synthetic_checkpoint --output=DIR [--hidden_size=2048 …]: see synthetic_checkpoint.h.
+#include "proto/serving/abseil_flag_types.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
