@@ -1,6 +1,4 @@
 // The expert_worker process: loads its experts, listens, computes, drains on SIGTERM.
-#include "proto/serving/abseil_flag_types.h"
-
 #include <grpc/grpc.h>
 #include <grpcpp/server_builder.h>
 #include <prometheus/registry.h>
@@ -24,6 +22,7 @@
 #include "kernels/backend.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
+#include "proto/serving/abseil_flag_types.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/host_port.h"
 #include "proto/serving/listener.h"
@@ -34,8 +33,7 @@ ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalL
 ABSL_FLAG(std::string, experts, "all",
           "Experts to host: \"0-3\" or \"0,5\" of every layer, \"0-15:0-3,16-31:4-7\" by layers, "
           "or \"all\".");
-ABSL_FLAG(std::string, listen, "127.0.0.1:8481",
-          "HOST:PORT to serve on; port 0 takes a free one.");
+ABSL_FLAG(std::string, listen, "127.0.0.1:8481", "HOST:PORT to serve on; port 0 takes a free one.");
 ABSL_FLAG(std::string, metrics_listen, "",
           "HOST:PORT of the Prometheus endpoint, http://HOST:PORT/metrics; empty: none.");
 ABSL_FLAG(std::string, address_file, "",
