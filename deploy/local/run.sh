@@ -141,9 +141,10 @@ tell_story() {
 }
 
 print_where() {
-  local server
-  printf '\nCall it again:  build/release/bin/generate --target=%s --max_tokens=160 --temperature=0.8 "The old king"\n' \
-    "$(rpc_address coordinator)"
+  local server prompt='"The old king"'
+  [[ -f "$MODEL/tokenizer.model" ]] || prompt="--prompt_token_ids=1,2,3 --json"
+  printf '\nCall it again:  build/release/bin/generate --target=%s --max_tokens=160 --temperature=0.8 %s\n' \
+    "$(rpc_address coordinator)" "$prompt"
   printf 'Metrics:        http://%s/metrics  (coordinator)\n' "$(metrics_address coordinator)"
   for server in $(known_servers); do
     [[ "$server" == coordinator ]] ||
