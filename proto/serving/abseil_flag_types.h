@@ -1,7 +1,7 @@
 // To be included first by every file that defines, reads or parses an Abseil flag.
 //
-// Our symbols are hidden (CMakeLists.txt says why), but Abseil's shared flag library tells a bool flag
-// from others by the address of FastTypeTag<bool>: hidden, the program has one of its own, and
+// Our symbols are hidden (CMakeLists.txt says why), but Abseil's shared flag library tells a bool
+// flag from others by the address of FastTypeTag<bool>: hidden, the program has one of its own, and
 // `--flag` without a value is refused.
 #ifndef TRAMONTANE_PROTO_SERVING_ABSEIL_FLAG_TYPES_H_
 #define TRAMONTANE_PROTO_SERVING_ABSEIL_FLAG_TYPES_H_
