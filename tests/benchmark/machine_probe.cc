@@ -49,8 +49,13 @@ __attribute__((target("avx512f"))) uint64_t SumAvx512(const std::byte* bytes, si
       sums[lane] = _mm512_add_epi64(sums[lane], _mm512_loadu_si512(bytes + i + lane * 64));
     }
   }
-  return static_cast<uint64_t>(_mm512_reduce_add_epi64(
-      _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]))));
+  alignas(64) uint64_t lanes[4][8];
+  for (int i = 0; i < 4; ++i) _mm512_store_si512(lanes[i], sums[i]);
+  uint64_t sum = 0;
+  for (const auto& vector : lanes) {
+    for (uint64_t lane : vector) sum += lane;
+  }
+  return sum;
 }
 
 uint64_t SumPortable(const std::byte* bytes, size_t size) {
@@ -77,8 +82,13 @@ __attribute__((target("avx512f,avx512bf16"))) float MultiplyBf16(float seed) {
       asm volatile("" : "+v"(sum));
     }
   }
-  for (int lane = 1; lane < kAccumulators; ++lane) sums[0] = _mm512_add_ps(sums[0], sums[lane]);
-  return _mm512_reduce_add_ps(sums[0]);
+  float total = 0;
+  for (const __m512& sum : sums) {
+    alignas(64) float lanes[16];
+    _mm512_store_ps(lanes, sum);
+    total += lanes[0];
+  }
+  return total;
 }
 
 __attribute__((target("avx2,fma"))) float MultiplyF32(float seed) {
