@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -71,11 +72,28 @@ TEST(OperationTest, RequestsNameTheExpertsThatHaveNoWorker) {
   EXPECT_THAT(std::string(answer.status().message()), HasSubstr("4-7"));
 }
 
+// The demo model with one weight changed: the same sizes, another checkpoint.
+std::string WriteFineTunedDemo(const TemporaryDirectory& directory) {
+  std::filesystem::copy(DemoModel(), directory.path());
+  const std::string weights = absl::StrCat(directory.path(), "/model.safetensors");
+  std::filesystem::permissions(weights, std::filesystem::perms::owner_write,
+                               std::filesystem::perm_options::add);
+  std::fstream file(weights, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(-2, std::ios::end);
+  const char low_byte = static_cast<char>(file.get() ^ 1);
+  file.seekp(-2, std::ios::end);
+  file.put(low_byte);
+  return directory.path();
+}
+
 TEST(OperationTest, WorkerOfAnotherCheckpointIsRefusedWithBothDigests) {
-  ServerProcess worker = StartWorker(GoldenCheckpoint("tiny_f32"), "0-7");
+  TemporaryDirectory directory;
+  const std::string other = WriteFineTunedDemo(directory);
+  ServerProcess worker = StartWorker(other, "0-7");
   ServerProcess coordinator = StartCoordinator(worker.address);
   const std::string ours = (*Checkpoint::Open(DemoModel()))->digest();
-  const std::string theirs = (*Checkpoint::Open(GoldenCheckpoint("tiny_f32")))->digest();
+  const std::string theirs = (*Checkpoint::Open(other))->digest();
+  ASSERT_NE(ours, theirs);
   // The refusal is in the answer, once the first look at the worker is over.
   absl::StatusOr<v1::GenerateResponse> answer = absl::UnknownError("");
   const absl::Time deadline = absl::Now() + absl::Seconds(30);
