@@ -40,7 +40,8 @@ struct ExpertTensors {
 class Checkpoint {
  public:
   // NOT_FOUND for a missing directory, file or shard; INVALID_ARGUMENT for whatever is wrong with
-  // one. The message names file, tensor, expected and found.
+  // one; PERMISSION_DENIED or UNAVAILABLE where the system refuses to read it. The message names
+  // file, tensor, expected and found. docs/checkpoints.md has every rule.
   static absl::StatusOr<std::shared_ptr<const Checkpoint>> Open(const std::string& directory);
 
   const std::string& directory() const { return directory_; }

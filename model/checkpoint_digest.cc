@@ -107,21 +107,23 @@ absl::StatusOr<std::string> ComputeCheckpointDigest(
     const std::map<std::string, const SafetensorsFile*, std::less<>>& file_of_tensor) {
   Sha256 sha256;
   sha256.Add(SizesText(config));
-  std::map<const SafetensorsFile*, ScopedFd> opened;
+  // One descriptor at a time, however many shards there are.
+  const SafetensorsFile* opened_file = nullptr;
+  ScopedFd fd;
   for (const auto& [name, file] : file_of_tensor) {
     const auto entry = file->entries().find(name);
     TRAMONTANE_CHECK(entry != file->entries().end());
-    auto fd = opened.find(file);
-    if (fd == opened.end()) {
-      absl::StatusOr<OpenedFile> second = OpenFile(file->path());
-      if (!second.ok()) return second.status();
+    if (file != opened_file) {
+      absl::StatusOr<OpenedFile> opened = OpenFile(file->path());
+      if (!opened.ok()) return opened.status();
+      fd = std::move(opened->fd);
+      opened_file = file;
       // Probes are far apart: reading ahead of them would read the whole checkpoint.
-      posix_fadvise(second->fd.get(), 0, 0, POSIX_FADV_RANDOM);
-      fd = opened.emplace(file, std::move(second->fd)).first;
+      posix_fadvise(fd.get(), 0, 0, POSIX_FADV_RANDOM);
     }
     sha256.Add(absl::StrCat("tensor ", name, " ", entry->second.dtype, " ",
                             absl::StrJoin(entry->second.shape, "x"), "\n"));
-    const absl::Status probes = AddProbes(fd->second.get(), file->path(), entry->second, &sha256);
+    const absl::Status probes = AddProbes(fd.get(), file->path(), entry->second, &sha256);
     if (!probes.ok()) return probes;
   }
   return sha256.Hex();

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "model/tensor_view.h"
@@ -35,7 +36,9 @@ absl::StatusOr<std::map<std::string, SafetensorsEntry, std::less<>>> ParseSafete
 // A read-only mapping of one file; immutable after Open, so any thread may read it.
 class SafetensorsFile {
  public:
-  // NOT_FOUND where there is no such file; INVALID_ARGUMENT as ParseSafetensorsHeader.
+  // NOT_FOUND where there is no such file, PERMISSION_DENIED or UNAVAILABLE where the system
+  // refuses to read or map it; INVALID_ARGUMENT as ParseSafetensorsHeader. The file must not be
+  // changed while it is mapped: a page that is gone ends the process (SIGBUS).
   static absl::StatusOr<std::unique_ptr<SafetensorsFile>> Open(const std::string& path);
   ~SafetensorsFile();
   SafetensorsFile(const SafetensorsFile&) = delete;

@@ -48,7 +48,7 @@ PieceKind SentencePieceModel::Kind(int id) const {
 }
 
 std::string SentencePieceModel::Surface(int id) const {
-  return processor_->library.DecodeIds({id});
+  return processor_->library.DecodeIds(std::vector<int>{id});
 }
 
 // The settings that decide this (add_dummy_prefix, remove_extra_whitespaces) are not in the
@@ -59,7 +59,8 @@ LeadingSpaces SentencePieceModel::FindLeadingSpaces() const {
     if (Kind(id) != PieceKind::kText || Piece(id).rfind(kSpaceMark, 0) != 0) continue;
     if (Surface(id).rfind(' ', 0) != 0) found = LeadingSpaces::kDropOne;
     if (Piece(id) != kSpaceMark) continue;
-    if (found == LeadingSpaces::kDropOne && processor_->library.DecodeIds({id, id}).empty()) {
+    if (found == LeadingSpaces::kDropOne &&
+        processor_->library.DecodeIds(std::vector<int>{id, id}).empty()) {
       found = LeadingSpaces::kDropAll;
     }
     return found;

@@ -29,7 +29,9 @@ class Tokenizer {
 
   // The exact bytes that these ids stand for, after the first-piece rule of SentencePiece (the
   // leading space mark of the first piece is dropped). Control ids give nothing. Byte pieces give
-  // their byte, so the result of an incomplete sequence may end inside a UTF-8 character.
+  // their byte, so the result of an incomplete sequence may end inside a UTF-8 character. The
+  // unknown piece gives SentencePiece's mark, " ⁇ "; an id without a piece (a padded vocabulary has
+  // such) gives nothing.
   std::string Decode(std::span<const int> token_ids) const;
 
   // The bytes that `token_id` adds when it is not the first of a text: "▁the" gives " the".
