@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "proto/health.pb.h"
 #include "proto/serving/host_port.h"
 
 namespace tramontane {
@@ -77,6 +78,8 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
   if (!parsed.ok()) return parsed.status();
 
   grpc::EnableDefaultHealthCheckService(true);
+  // Reflection can describe the health service only where its messages are linked in.
+  static_cast<void>(grpc::health::v1::HealthCheckRequest::descriptor());
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   std::unique_ptr<Listener> listener(new Listener);
   grpc::ServerBuilder builder;

@@ -16,7 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
-#include "tests/integration/health.grpc.pb.h"
+#include "proto/health.grpc.pb.h"
 
 namespace tramontane {
 namespace {
