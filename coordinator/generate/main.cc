@@ -129,7 +129,7 @@ absl::StatusOr<v1::GenerateResponse> RunOnce(InferenceClient& client,
     }
   });
   if (view.has_value()) Print(view->Finish());
-  if (!json) Print("\n");
+  if (!json && (status.ok() || !all.text().empty())) Print("\n");
   if (!status.ok()) return status;
   if (json) Print(ToJson(request, all) + "\n");
   if (view.has_value()) std::fprintf(stderr, "%s\n", view->Legend().c_str());

@@ -58,7 +58,7 @@ absl::Status WorkerDiscovery::readiness() const {
     if (told++ < kMaxTroubles) absl::StrAppend(&message, "; ", why);
   }
   for (const std::string& trouble : troubles_) {
-    if (told++ < kMaxTroubles) absl::StrAppend(&message, "; worker ", trouble);
+    if (told++ < kMaxTroubles) absl::StrAppend(&message, "; ", trouble);
   }
   if (told > kMaxTroubles) {
     absl::StrAppend(&message, "; and ", told - kMaxTroubles, " more workers are not connected");
@@ -145,7 +145,9 @@ void WorkerDiscovery::Rebuild() {
     if (client != nullptr) {
       clients.push_back(std::move(client));
     } else {
-      troubles.push_back(absl::StrCat(address, ": ", connection->status().message()));
+      const std::string why(connection->status().message());
+      const bool named = why.find(address) != std::string::npos;
+      troubles.push_back(named ? why : absl::StrCat("worker ", address, ": ", why));
     }
   }
   std::shared_ptr<const ExpertPlacement> placement =

@@ -76,7 +76,7 @@ class WorkerDiscovery : public ExpertDirectory {
   std::condition_variable changed_;
   mutable std::condition_variable attempted_;
   std::shared_ptr<const ExpertPlacement> placement_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::string> troubles_ ABSL_GUARDED_BY(mutex_);  // "ADDRESS: why it is not there"
+  std::vector<std::string> troubles_ ABSL_GUARDED_BY(mutex_);  // why addresses are not there
   std::map<std::string, std::string> unresolved_ ABSL_GUARDED_BY(mutex_);  // by target: why
   bool all_attempted_ ABSL_GUARDED_BY(mutex_) = false;
   bool connection_changed_ ABSL_GUARDED_BY(mutex_) = false;
