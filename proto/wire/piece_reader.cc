@@ -9,6 +9,8 @@ namespace {
 
 // As protobuf's own parser limits nesting.
 constexpr size_t kMaxGroupDepth = 100;
+// Tags and lengths have 32 bits; protobuf refuses longer spellings of them, padded with zeros.
+constexpr size_t kMaxShortVarintBytes = 5;
 
 absl::Status Truncated(size_t wanted, size_t remaining) {
   return absl::InvalidArgumentError(absl::StrCat("the message is truncated: a field claims ",
@@ -55,8 +57,10 @@ absl::Status PieceReader::ReadVarint(uint64_t* value) {
 
 absl::Status PieceReader::ReadTag(uint32_t* field, WireType* type) {
   uint64_t tag = 0;
+  const size_t before = remaining_;
   if (absl::Status s = ReadVarint(&tag); !s.ok()) return s;
-  if (tag > UINT32_MAX || (tag >> 3) == 0 || (tag & 7) > 5) {
+  if (before - remaining_ > kMaxShortVarintBytes || tag > UINT32_MAX || (tag >> 3) == 0 ||
+      (tag & 7) > 5) {
     return absl::InvalidArgumentError(absl::StrCat(tag, " is no protobuf field tag"));
   }
   *field = static_cast<uint32_t>(tag >> 3);
@@ -66,7 +70,11 @@ absl::Status PieceReader::ReadTag(uint32_t* field, WireType* type) {
 
 absl::Status PieceReader::ReadLength(size_t* length) {
   uint64_t value = 0;
+  const size_t before = remaining_;
   if (absl::Status s = ReadVarint(&value); !s.ok()) return s;
+  if (before - remaining_ > kMaxShortVarintBytes) {
+    return absl::InvalidArgumentError("a length takes more than 5 bytes");
+  }
   if (value > remaining_) return Truncated(value, remaining_);
   *length = static_cast<size_t>(value);
   return absl::OkStatus();

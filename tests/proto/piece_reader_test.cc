@@ -53,6 +53,21 @@ TEST(PieceReaderTest, RefusesFieldNumberZero) {
   EXPECT_EQ(reader.ReadTag(&field, &type).code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(PieceReaderTest, RefusesATagPaddedToSixBytes) {
+  const Pieces pieces(std::string("\x88\x80\x80\x80\x80\x00", 6));
+  PieceReader reader(pieces.get());
+  uint32_t field = 0;
+  WireType type = WireType::kVarint;
+  EXPECT_EQ(reader.ReadTag(&field, &type).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(PieceReaderTest, RefusesALengthPaddedToSixBytes) {
+  const Pieces pieces(std::string("\x80\x80\x80\x80\x80\x00", 6));
+  PieceReader reader(pieces.get());
+  size_t length = 0;
+  EXPECT_EQ(reader.ReadLength(&length).code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(PieceReaderTest, TakesBytesWithoutCopyingThem) {
   const Pieces pieces("abcdefgh", 3);
   PieceReader reader(pieces.get());

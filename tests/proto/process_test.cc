@@ -1,3 +1,5 @@
+#include "proto/serving/abseil_flag_types.h"
+
 #include "proto/serving/process.h"
 
 #include <gmock/gmock.h>
