@@ -18,6 +18,7 @@ class Attention {
   TRAMONTANE_INLINE explicit Attention(const AttentionTask& task)
       : task_(task),
         padded_((task.head_dim + 15) / 16 * 16),
+        row_bytes_(task.head_dim * static_cast<int64_t>(DTypeSize(task.cache_dtype))),
         num_queries_(task.num_rows * task.group_size),
         queries_(task.scratch),
         outputs_(queries_ + num_queries_ * padded_),
@@ -37,6 +38,7 @@ class Attention {
       int64_t end = begin;
       while (end < task_.num_rows && FirstVisible(end) < (tile + 1) * 16) ++end;
       if (begin == end) continue;
+      if (tile < last_tile) PrefetchTile(tile + 1);
       LoadTile(tile);
       Score(begin * task_.group_size, end * task_.group_size);
       for (int64_t row = begin; row < end; ++row) AddTile(tile, row);
@@ -67,21 +69,34 @@ class Attention {
     }
   }
 
+  // Bytes from keys or values of block 0 to the first position of a tile.
+  TRAMONTANE_INLINE int64_t TileOffset(int64_t tile) const {
+    const int64_t position = tile * 16;
+    return task_.page_table[position / task_.block_size] * task_.block_stride +
+           position % task_.block_size * row_bytes_;
+  }
+
+  // The next tile may lie in another block, where the processor does not look ahead.
+  TRAMONTANE_INLINE void PrefetchTile(int64_t tile) const {
+    const int64_t offset = TileOffset(tile);
+    for (int64_t i = 0; i < 16 * row_bytes_; i += 64) {
+      __builtin_prefetch(task_.keys + offset + i);
+      __builtin_prefetch(task_.values + offset + i);
+    }
+  }
+
   // keys_ [padded_][16], values_ [16][padded_]. Positions past the last row's may never have been
   // written; what is read there is masked in AddTile.
   TRAMONTANE_INLINE void LoadTile(int64_t tile) {
-    const int64_t position = tile * 16;
-    const int64_t row_bytes = task_.head_dim * static_cast<int64_t>(DTypeSize(task_.cache_dtype));
-    const int64_t offset = task_.page_table[position / task_.block_size] * task_.block_stride +
-                           position % task_.block_size * row_bytes;
+    const int64_t offset = TileOffset(tile);
     const std::byte* keys = task_.keys + offset;
     const std::byte* values = task_.values + offset;
     ForSixteens(task_.head_dim, [&](int64_t i, int n) TRAMONTANE_INLINE_LAMBDA {
       F block[16];
 #pragma GCC unroll 16
       for (int j = 0; j < 16; ++j) {
-        block[j] = LoadRow<S>(keys + j * row_bytes, task_.cache_dtype, i, n);
-        const F value = LoadRow<S>(values + j * row_bytes, task_.cache_dtype, i, n);
+        block[j] = LoadRow<S>(keys + j * row_bytes_, task_.cache_dtype, i, n);
+        const F value = LoadRow<S>(values + j * row_bytes_, task_.cache_dtype, i, n);
         S::Store(values_ + j * padded_ + i, value);
       }
       S::Transpose(block);
@@ -120,13 +135,21 @@ class Attention {
     const int64_t last = task_.first_position + row - tile * 16;
     const int begin = first > 0 ? static_cast<int>(first) : 0;
     const int end = last < 15 ? static_cast<int>(last) + 1 : 16;
-    for (int64_t g = 0; g < task_.group_size; ++g) {
-      const int64_t q = row * task_.group_size + g;
-      const float rescale = Weigh(q, begin, end);
-      int64_t i = 0;
-      for (; i + 64 <= padded_; i += 64) AddValues<4>(q, i, begin, end, rescale);
-      for (; i < padded_; i += 16) AddValues<1>(q, i, begin, end, rescale);
+    const int64_t group_end = (row + 1) * task_.group_size;
+    int64_t q = row * task_.group_size;
+    for (; q + 4 <= group_end; q += 4) AddToQueries<4, S::kSumsOfFour>(q, begin, end);
+    for (; q < group_end; ++q) AddToQueries<1, 4>(q, begin, end);
+  }
+
+  template <int kQueries, int kVectors>
+  TRAMONTANE_INLINE void AddToQueries(int64_t q, int begin, int end) {
+    float rescale[kQueries];
+    for (int i = 0; i < kQueries; ++i) rescale[i] = Weigh(q + i, begin, end);
+    int64_t d = 0;
+    for (; d + 16 * kVectors <= padded_; d += 16 * kVectors) {
+      AddValues<kQueries, kVectors>(q, d, begin, end, rescale);
     }
+    for (; d < padded_; d += 16) AddValues<kQueries, 1>(q, d, begin, end, rescale);
   }
 
   // Turns the tile's scores into weights exp(score - maximum) and returns what the sums so far must
@@ -149,24 +172,37 @@ class Attention {
     return rescale;
   }
 
-  // Lanes across head_dim, positions in order; positions that the query does not see are not read.
-  template <int kVectors>
-  TRAMONTANE_INLINE void AddValues(int64_t q, int64_t i, int begin, int end, float rescale) {
-    float* output = outputs_ + q * padded_ + i;
-    F sums[kVectors];
+  // Lanes across head_dim, positions in order; positions that the queries do not see are not read.
+  template <int kQueries, int kVectors>
+  TRAMONTANE_INLINE void AddValues(int64_t q, int64_t d, int begin, int end,
+                                   const float rescale[kQueries]) {
+    float* outputs = outputs_ + q * padded_ + d;
+    const float* weights = scores_ + q * 16;
+    F sums[kQueries][kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      sums[v] = S::Mul(S::Load(output + 16 * v), S::Set(rescale));
-    }
-    for (int j = begin; j < end; ++j) {
-      const F weight = S::Set(scores_[q * 16 + j]);
+    for (int i = 0; i < kQueries; ++i) {
+      const F factor = S::Set(rescale[i]);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        sums[v] = S::MulAdd(weight, S::Load(values_ + j * padded_ + i + 16 * v), sums[v]);
+        sums[i][v] = S::Mul(S::Load(outputs + i * padded_ + 16 * v), factor);
+      }
+    }
+    for (int j = begin; j < end; ++j) {
+      const float* value = values_ + j * padded_ + d;
+#pragma GCC unroll 4
+      for (int i = 0; i < kQueries; ++i) {
+        const F weight = S::Set(weights[i * 16 + j]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          sums[i][v] = S::MulAdd(weight, S::Load(value + 16 * v), sums[i][v]);
+        }
       }
     }
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) S::Store(output + 16 * v, sums[v]);
+    for (int i = 0; i < kQueries; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) S::Store(outputs + i * padded_ + 16 * v, sums[i][v]);
+    }
   }
 
   TRAMONTANE_INLINE void StoreOutputs() {
@@ -184,7 +220,8 @@ class Attention {
   }
 
   const AttentionTask& task_;
-  const int64_t padded_;  // head_dim up to whole sixteens
+  const int64_t padded_;     // head_dim up to whole sixteens
+  const int64_t row_bytes_;  // of one cached key or value
   const int64_t num_queries_;
   float* const queries_;  // [num_queries_, padded_]
   float* const outputs_;  // [num_queries_, padded_], not yet divided by sums_

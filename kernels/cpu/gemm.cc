@@ -9,8 +9,13 @@ namespace {
 constexpr int64_t kMaxRowsAtOnce = 256;
 // With several tiles of rows, lines of a panel that are used for all rows before the next are read.
 constexpr int64_t kUnitsAtOnce = 256;
-// Consecutive weights that one thread reads before it asks for more work.
-constexpr int64_t kBytesPerTask = 512 << 10;
+// Consecutive weights that one thread reads before it asks for more work, where reading them from
+// memory takes a good part of the time: with at most this many rows.
+constexpr int64_t kBytesPerTask = 1 << 20;
+constexpr int64_t kFewRows = 64;
+constexpr int64_t kFewTiles = 16;
+// How far ahead of their use weights are asked for: about a microsecond of reading from memory.
+constexpr int64_t kPrefetchBytes = 4096;
 constexpr int64_t kTasksPerThread = 8;
 
 struct Task {
@@ -60,10 +65,23 @@ class Multiplication {
       const int64_t end = num_rows * (t + 1) / num_tiles;
       for (int64_t r = begin; r < end; ++r) rows[r - begin] = problem_.rows[first_row + r] + offset;
       tile.num_rows = static_cast<int>(end - begin);
+      SetPrefetch(t, num_tiles, &tile);
       tile.sums = sums + begin * kPanelColumns;
       kernel_(tile);
       begin = end;
     }
+  }
+
+  // A few tiles: each asks for its part of the lines that follow these, so that memory is read
+  // while cached lines are computed with. One tile, or many: the same lines, some way ahead.
+  static void SetPrefetch(int64_t t, int64_t num_tiles, GemmTile* tile) {
+    if (num_tiles == 1 || num_tiles > kFewTiles) {
+      tile->prefetch = tile->weights + kPrefetchBytes;
+      tile->prefetch_stride = kLineBytes;
+      return;
+    }
+    tile->prefetch_stride = kLineBytes / num_tiles;
+    tile->prefetch = tile->weights + tile->num_units * (kLineBytes + t * tile->prefetch_stride);
   }
 
   void (*const kernel_)(const GemmTile& tile);
@@ -73,7 +91,7 @@ class Multiplication {
 
 // Panels per task: enough bytes to read in one go where there are few rows, yet tasks for all.
 int64_t PanelsPerTask(const PackedPanels& weights, int64_t num_rows, int64_t num_threads) {
-  if (num_rows > 8) return 1;
+  if (num_rows > kFewRows) return 1;
   const int64_t by_bytes = kBytesPerTask / weights.panel_bytes();
   const int64_t by_tasks = weights.num_panels() / (kTasksPerThread * num_threads);
   return std::max<int64_t>(1, std::min(by_bytes, by_tasks));

@@ -50,9 +50,6 @@ struct Bf16Units {
   }
 };
 
-// Bytes ahead of the line in use that are asked for: about a microsecond of reading from memory.
-inline constexpr int64_t kPrefetchBytes = 4096;
-
 template <typename U, int kRows, int kVectors>
 struct TileSums {
   typename U::Simd::F sum[kRows][kVectors];
@@ -91,14 +88,17 @@ TRAMONTANE_INLINE void RunTile(const GemmTile& tile, int first_vector) {
     }
   }
   const std::byte* line = tile.weights + first_vector * 64;
+  const std::byte* prefetch = tile.prefetch + first_vector * 64;
   const int64_t num_whole = tile.num_units - (tile.half_unit ? 1 : 0);
   uint32_t units[kRows];
-  for (int64_t u = 0; u < num_whole; ++u, line += kLineBytes) {
+  for (int64_t u = 0; u < num_whole; ++u) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) __builtin_prefetch(line + kPrefetchBytes + v * 64);
+    for (int v = 0; v < kVectors; ++v) __builtin_prefetch(prefetch + v * 64);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) __builtin_memcpy(&units[r], rows[r] + u * kUnitBytes, 4);
     sums.AddLine(line, units);
+    line += kLineBytes;
+    prefetch += tile.prefetch_stride;
   }
   if (tile.half_unit) {
     for (int r = 0; r < kRows; ++r) {

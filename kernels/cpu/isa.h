@@ -28,6 +28,9 @@ struct GemmTile {
   int num_rows = 0;                        // 1 … IsaKernels::max_tile_rows
   const std::byte* weights = nullptr;      // [num_units] lines
   int64_t num_units = 0;
+  // Asked for while unit u is computed: kLineBytes from prefetch + u * prefetch_stride.
+  const std::byte* prefetch = nullptr;
+  int64_t prefetch_stride = 0;
   bool half_unit = false;      // bf16: of the last unit the rows hold only the first element
   int num_vectors = 4;         // sixteens of columns to compute: 1, 2 or 4
   float* sums = nullptr;       // [num_rows][kPanelColumns]

@@ -15,6 +15,8 @@ struct SimdAvx2 {
   struct F {
     __m256 a, b;  // lanes 0 … 7, 8 … 15
   };
+  // Sums for each of four rows that registers hold.
+  static constexpr int kSumsOfFour = 1;
 
   TRAMONTANE_INLINE static F Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   TRAMONTANE_INLINE static F Set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }

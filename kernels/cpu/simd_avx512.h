@@ -14,6 +14,8 @@ namespace tramontane::cpu {
 // additions is written once: sixteen lanes, one rounding per operation, reductions in one tree.
 struct SimdAvx512 {
   using F = __m512;
+  // Sums for each of four rows that registers hold.
+  static constexpr int kSumsOfFour = 4;
 
   TRAMONTANE_INLINE static F Zero() { return _mm512_setzero_ps(); }
   TRAMONTANE_INLINE static F Set(float x) { return _mm512_set1_ps(x); }

@@ -18,6 +18,8 @@ struct SimdPortable {
   struct F {
     F4 v[4];
   };
+  // Sums for each of four rows that registers hold.
+  static constexpr int kSumsOfFour = 1;
 
   TRAMONTANE_INLINE static F Zero() { return Set(0.0f); }
   TRAMONTANE_INLINE static F Set(float x) {
