@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "tests/expert_worker/client_batches.h"
 #include "tests/expert_worker/scripted_worker.h"
 #include "tests/expert_worker/worker_server.h"
 
@@ -20,43 +21,12 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr int kHiddenSize = 64;
-using Answer = Awaited<absl::StatusOr<ExpertBatchResult>>;
-
-ExpertClient::Done Into(Answer& answer) {
-  return [&answer](absl::StatusOr<ExpertBatchResult> result) { answer.Set(std::move(result)); };
-}
-
-ExpertBatch SomeBatch(const std::vector<std::byte>& rows, DType dtype) {
-  ExpertBatch batch;
-  batch.layer = 1;
-  batch.row_dtype = dtype;
-  batch.hidden_size = kHiddenSize;
-  batch.num_rows = static_cast<int64_t>(rows.size() / (kHiddenSize * DTypeSize(dtype)));
-  batch.rows = rows.data();
-  batch.expert_ids = {3, 0};
-  batch.rows_per_expert = {1, 2};
-  batch.row_indices = {1, 0, 1};
-  return batch;
-}
-
 std::vector<std::byte> Bytes(const ExpertBatchResult& result, DType dtype) {
   std::vector<std::byte> bytes;
   for (const std::byte* row : result.row_pointers) {
     bytes.insert(bytes.end(), row, row + kHiddenSize * DTypeSize(dtype));
   }
   return bytes;
-}
-
-ExpertWorkerExpectation TinyExpectation(DType dtype, const std::string& digest) {
-  ExpertWorkerExpectation expected;
-  expected.digest = digest;
-  expected.row_dtype = dtype;
-  expected.num_layers = 2;
-  expected.num_experts = 8;
-  expected.hidden_size = kHiddenSize;
-  expected.intermediate_size = 96;
-  return expected;
 }
 
 class GrpcExpertClientTest : public ::testing::TestWithParam<DType> {
@@ -292,134 +262,6 @@ TEST_P(GrpcExpertClientTest, NobodyThereIsUnavailable) {
   const absl::Status refused = Refusal(Expectation());
   EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(refused.message()), HasSubstr(server_->address()));
-}
-
-// Workers that are wrong. Rows are bf16.
-
-v1::DescribeResponse TinyDescription() {
-  v1::DescribeResponse description;
-  description.set_digest("d");
-  description.set_row_format(v1::ROW_FORMAT_BF16);
-  description.set_num_layers(2);
-  description.set_num_experts(8);
-  description.set_hidden_size(kHiddenSize);
-  description.set_intermediate_size(96);
-  description.set_max_batch_rows(65'536);
-  return description;
-}
-
-class WrongWorkerTest : public ::testing::Test {
- protected:
-  // What one batch ends with when the worker answers with what `answer` makes of a right answer.
-  absl::Status Outcome(const std::function<void(v1::ExpertResult&)>& answer) {
-    ScriptedWorker worker(TinyDescription(),
-                          [&answer](grpc::ServerContext&, ScriptedWorker::Stream& stream) {
-                            v1::ExpertBatch batch;
-                            while (stream.Read(&batch)) {
-                              v1::ExpertResult result;
-                              result.set_batch_id(batch.batch_id());
-                              result.set_row_format(batch.row_format());
-                              result.set_num_rows(3);
-                              result.set_rows(std::string(3 * kHiddenSize * 2, '\0'));
-                              answer(result);
-                              stream.Write(result);
-                            }
-                          });
-    address_ = worker.address();
-    const auto client =
-        ConnectExpertWorker(worker.address(), TinyExpectation(DType::kBF16, "d"), {});
-    EXPECT_TRUE(client.ok()) << client.status();
-    Answer outcome;
-    ExpertBatch batch = SomeBatch(rows_, DType::kBF16);
-    batch.deadline = absl::Now() + deadline_;
-    (*client)->Execute(batch, Into(outcome));
-    return outcome.Wait().status();
-  }
-
-  void ExpectInternal(const std::function<void(v1::ExpertResult&)>& answer, const char* words) {
-    const absl::Status status = Outcome(answer);
-    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << words;
-    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(words), HasSubstr(address_)));
-  }
-
-  const std::vector<std::byte> rows_ = MakeRows(2, kHiddenSize, DType::kBF16, 5);
-  absl::Duration deadline_ = absl::Minutes(1);
-  std::string address_;
-};
-
-TEST_F(WrongWorkerTest, ARightAnswerIsTaken) {
-  EXPECT_TRUE(Outcome([](v1::ExpertResult&) {}).ok());
-}
-
-TEST_F(WrongWorkerTest, AnotherNumberOfRowsIsInternal) {
-  ExpectInternal([](v1::ExpertResult& result) { result.set_num_rows(2); }, "expected 3 rows");
-}
-
-TEST_F(WrongWorkerTest, ShortRowsAreInternal) {
-  ExpectInternal([](v1::ExpertResult& result) { result.mutable_rows()->pop_back(); },
-                 "in 383 bytes");
-}
-
-TEST_F(WrongWorkerTest, AnotherRowFormatIsInternal) {
-  ExpectInternal([](v1::ExpertResult& result) { result.set_row_format(v1::ROW_FORMAT_F32); },
-                 "does not fit");
-}
-
-TEST_F(WrongWorkerTest, ARowThatIsNotFiniteIsInternal) {
-  ExpectInternal(
-      [](v1::ExpertResult& result) {
-        const BFloat16 bad = ToBFloat16(std::nanf(""));
-        std::memcpy(result.mutable_rows()->data() + kHiddenSize * 2, &bad, 2);
-      },
-      "row 1 of its answer");
-}
-
-TEST_F(WrongWorkerTest, RowsBesideAnErrorAreInternal) {
-  ExpectInternal([](v1::ExpertResult& result) { result.set_status_code(8); },
-                 "rows beside the error");
-}
-
-TEST_F(WrongWorkerTest, AnAnswerToAnotherBatchAnswersNothing) {
-  deadline_ = absl::Milliseconds(50);
-  EXPECT_EQ(Outcome([](v1::ExpertResult& result) { result.set_batch_id(77); }).code(),
-            absl::StatusCode::kDeadlineExceeded);
-}
-
-TEST_F(WrongWorkerTest, AnAnswerWithoutIdBreaksTheStream) {
-  EXPECT_EQ(Outcome([](v1::ExpertResult& result) { result.clear_batch_id(); }).code(),
-            absl::StatusCode::kUnavailable);
-}
-
-TEST_F(WrongWorkerTest, ExpertsOutOfRangeInDescribeAreInternal) {
-  v1::DescribeResponse description = TinyDescription();
-  v1::ExpertRange* range = description.add_experts();
-  range->set_last_layer(4'000'000'000u);
-  range->set_last_expert(4'000'000'000u);
-  ScriptedWorker worker(description, [](grpc::ServerContext&, ScriptedWorker::Stream&) {});
-  const absl::Status refused =
-      ConnectExpertWorker(worker.address(), TinyExpectation(DType::kBF16, "d"), {}).status();
-  EXPECT_EQ(refused.code(), absl::StatusCode::kInternal);
-}
-
-TEST_F(WrongWorkerTest, RowsThatTheWorkerDoesNotTakeAreGivenBack) {
-  // It reads nothing, so flow control and the socket's buffers fill up with rows.
-  ScriptedWorker worker(TinyDescription(),
-                        [](grpc::ServerContext& context, ScriptedWorker::Stream&) {
-                          while (!context.IsCancelled()) std::this_thread::yield();
-                        });
-  const auto client = ConnectExpertWorker(worker.address(), TinyExpectation(DType::kBF16, "d"), {});
-  ASSERT_TRUE(client.ok()) << client.status();
-  constexpr int64_t kRows = 65'536;  // 8 MiB
-  const std::vector<std::byte> rows = MakeRows(kRows, kHiddenSize, DType::kBF16, 1);
-  std::vector<Answer> answers(8);
-  for (Answer& answer : answers) {
-    ExpertBatch batch = SomeBatch(rows, DType::kBF16);
-    batch.deadline = absl::Now() + absl::Milliseconds(100);
-    (*client)->Execute(batch, Into(answer));
-  }
-  for (Answer& answer : answers) {
-    EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);
-  }
 }
 
 }  // namespace
