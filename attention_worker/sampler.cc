@@ -31,14 +31,13 @@ int32_t Sampler::Sample(std::span<const float> logits, const SamplingParams& par
   const int32_t greatest = Greatest(logits);
   if (params.temperature == 0.0f) return greatest;
 
-  const double temperature = params.temperature;
-  const double greatest_logit = logits[greatest];
   candidates_.clear();
   for (size_t id = 0; id < logits.size(); ++id) {
-    candidates_.push_back({logits[id], static_cast<int32_t>(id),
-                           std::exp((logits[id] - greatest_logit) / temperature)});
+    candidates_.push_back({.logit = logits[id], .id = static_cast<int32_t>(id)});
   }
+  // A temperature does not change their order: only what top-k leaves needs a weight.
   if (params.top_k > 0) KeepTopK(params.top_k);
+  Weigh(logits[greatest], params.temperature);
   if (params.top_p < 1.0f) KeepTopP(params.top_p);
   if (params.min_p > 0.0f) KeepMinP(params.min_p);
   return Draw(UniformAt(params.seed, static_cast<uint64_t>(position)));
@@ -65,6 +64,12 @@ void Sampler::KeepTopK(int top_k) {
   std::nth_element(candidates_.begin(), end - 1, candidates_.end(), Likelier);
   candidates_.erase(end, candidates_.end());
   std::sort(candidates_.begin(), candidates_.end(), Likelier);
+}
+
+void Sampler::Weigh(double greatest_logit, double temperature) {
+  for (Candidate& candidate : candidates_) {
+    candidate.weight = std::exp((candidate.logit - greatest_logit) / temperature);
+  }
 }
 
 void Sampler::KeepTopP(float top_p) {

@@ -38,6 +38,7 @@ class Sampler {
   std::span<const float> Adjust(std::span<const float> logits, const SamplingParams& params,
                                 std::span<const int32_t> seen_token_ids);
   void KeepTopK(int top_k);
+  void Weigh(double greatest_logit, double temperature);
   void KeepTopP(float top_p);
   void KeepMinP(float min_p);
   int32_t Draw(double uniform) const;

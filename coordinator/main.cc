@@ -225,12 +225,21 @@ Experts FindExperts(const Checkpoint& checkpoint, const Backend& backend, Servin
   options.num_layers = config.num_layers;
   options.num_experts = config.num_experts;
   options.resolve = ResolveTarget;
-  options.connect = [expected](const std::string& address,
-                               std::function<void(const absl::Status&)> on_disconnect) {
+  options.connect = [expected, kernels = std::string(backend.name())](
+                        const std::string& address,
+                        std::function<void(const absl::Status&)> on_disconnect) {
     GrpcExpertClientOptions client_options;
     client_options.connect_timeout = kConnectTimeout;
     client_options.on_disconnect = std::move(on_disconnect);
-    return ConnectExpertWorker(address, expected, client_options);
+    absl::StatusOr<std::shared_ptr<ExpertClient>> client =
+        ConnectExpertWorker(address, expected, client_options);
+    if (client.ok() && (*client)->description().backend != kernels) {
+      Log(LogLevel::kWarning, "expert worker has other kernels: last bits may depend on placement",
+          {{"worker", address},
+           {"expected", kernels},
+           {"found", (*client)->description().backend}});
+    }
+    return client;
   };
   Experts experts;
   experts.discovery = std::make_unique<WorkerDiscovery>(std::move(options), &gate);

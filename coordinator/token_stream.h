@@ -32,7 +32,7 @@ class TokenStream {
   Batch Take(int64_t max_tokens);
   // `ready` is called, without locks, whenever there may be something to Take; from the thread that
   // appends, so it must return at once. Called before this returns where there already is. Null
-  // ends the calls.
+  // ends the calls, but for one that is under way in another thread.
   void SetReadyCallback(std::function<void()> ready);
   // Nothing more will be appended.
   bool ended() const;

@@ -57,8 +57,8 @@ class WorkerDiscovery : public ExpertDirectory {
   // OK where every (layer, expert) has a worker; else UNAVAILABLE naming those that have none, and
   // why addresses are not connected.
   absl::Status readiness() const;
-  // Waits until every address that is known has been tried once; false where `timeout` passes
-  // first.
+  // Waits until every address that is known has been tried once; false where `timeout` (finite)
+  // passes first.
   bool AwaitFirstAttempts(absl::Duration timeout) const;
 
  private:

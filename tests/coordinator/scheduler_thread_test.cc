@@ -9,6 +9,7 @@
 
 #include "absl/time/clock.h"
 #include "coordinator/scheduler.h"
+#include "coordinator/wake_signal.h"
 #include "tests/fakes/fake_attention_client.h"
 
 namespace tramontane {
@@ -25,28 +26,16 @@ GenerationPlan Plan(int max_tokens) {
 class StreamReader {
  public:
   explicit StreamReader(std::shared_ptr<TokenStream> stream) : stream_(std::move(stream)) {
-    stream_->SetReadyCallback([this] {
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        ready_ = true;
-      }
-      condition_.notify_one();
-    });
+    stream_->SetReadyCallback([ready = ready_] { ready->Raise(); });
   }
   ~StreamReader() { stream_->SetReadyCallback(nullptr); }
 
   absl::Status AwaitEnd() {
     while (true) {
-      {
-        std::unique_lock<std::mutex> lock(mutex_);
-        condition_.wait(lock, [this] { return ready_; });
-        ready_ = false;
-      }
       const TokenStream::Batch batch = stream_->Take(64);
       num_tokens += batch.output.token_ids.size();
       if (batch.end.has_value()) return *batch.end;
-      const std::lock_guard<std::mutex> lock(mutex_);
-      ready_ = ready_ || !batch.output.empty();
+      if (batch.output.empty()) ready_->WaitFor(absl::Minutes(1));
     }
   }
 
@@ -54,9 +43,7 @@ class StreamReader {
 
  private:
   const std::shared_ptr<TokenStream> stream_;
-  std::mutex mutex_;
-  std::condition_variable condition_;
-  bool ready_ = false;
+  const std::shared_ptr<WakeSignal> ready_ = std::make_shared<WakeSignal>();
 };
 
 class SchedulerThreadTest : public testing::Test {

@@ -1,5 +1,7 @@
 #include "tests/kernels/test_tensors.h"
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -79,9 +81,7 @@ TestTensor PoisonedTensor(std::vector<int64_t> shape, DType dtype) {
 }
 
 std::vector<float> Poisoned(int64_t count) {
-  std::vector<float> values(static_cast<size_t>(count));
-  std::memset(values.data(), 0xff, values.size() * sizeof(float));
-  return values;
+  return std::vector<float>(static_cast<size_t>(count), std::bit_cast<float>(0xffffffffu));
 }
 
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
