@@ -61,18 +61,13 @@ class GoldenWindowsTest : public ::testing::Test {
   std::vector<std::vector<int64_t>> expert_tokens_;
 };
 
-// The project's bar is 0.2%. Float32 on both sides leaves the order of summation and the router's
-// near ties: 1e-5.
-TEST_F(GoldenWindowsTest, F32PerplexityIsTheReferences) {
+// The project's bar is 0.2%. Float32 on both sides leaves the order of summation: 1e-5. Of 131,072
+// routing choices, those that differ are ties within float32's rounding. One test, because the
+// windows take a while under a sanitizer.
+TEST_F(GoldenWindowsTest, F32PerplexityAndRoutingAreTheReferences) {
   Run(DType::kF32);
   EXPECT_NEAR(perplexity_, golden_.perplexity_f32, 1e-5 * golden_.perplexity_f32);
-}
-
-// Of 131,072 choices, those that differ are ties within float32's rounding.
-TEST_F(GoldenWindowsTest, F32RoutesTheSameNumberOfTokensToEachExpert) {
-  Run(DType::kF32);
   ASSERT_EQ(expert_tokens_.size(), golden_.expert_tokens.size());
-  std::printf("R %ld\n", ReroutedPairs());
   EXPECT_LE(ReroutedPairs(), 4);
 }
 
