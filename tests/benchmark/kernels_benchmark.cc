@@ -7,7 +7,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <cstring>
+#include <chrono>
 #include <memory>
 #include <random>
 #include <vector>
@@ -66,15 +66,16 @@ TensorView Matrix(const Buffer& buffer, int64_t rows, int64_t columns) {
   return {"benchmark", DType::kBF16, {rows, columns}, buffer.bytes()};
 }
 
-void Count(benchmark::State& state, double bytes, double operations) {
-  const auto iterations = static_cast<double>(state.iterations());
-  const auto rate = [&](double amount) {
-    return benchmark::Counter(amount * iterations, benchmark::Counter::kIsRate);
-  };
-  state.counters["GB/s"] = rate(bytes / 1e9);
-  state.counters["GFLOP/s"] = rate(operations / 1e9);
-  state.counters["of_read"] = rate(bytes / ReadBandwidth());
-  state.counters["of_peak"] = rate(operations / Bf16Peak());
+using Clock = std::chrono::steady_clock;
+
+// What each iteration since `start` read and computed.
+void Count(benchmark::State& state, Clock::time_point start, double bytes, double operations) {
+  const std::chrono::duration<double> elapsed = Clock::now() - start;
+  const double per_second = static_cast<double>(state.iterations()) / elapsed.count();
+  state.counters["GB/s"] = bytes * per_second / 1e9;
+  state.counters["GFLOP/s"] = operations * per_second / 1e9;
+  state.counters["of_read"] = bytes * per_second / ReadBandwidth();
+  state.counters["of_peak"] = operations * per_second / Bf16Peak();
 }
 
 void ReadBandwidthOfThreads(benchmark::State& state) {
@@ -108,10 +109,12 @@ void MatMulRows(benchmark::State& state) {
   const Buffer input = RandomBf16(num_rows * in);
   std::vector<float> output(static_cast<size_t>(num_rows * out));
   size_t next = 0;
+  const Clock::time_point start = Clock::now();
   for (auto _ : state) {
     Cpu()->MatMul({input.bytes(), copies[next++ % copies.size()].get(), output.data(), num_rows});
   }
-  Count(state, static_cast<double>(out * in) * 2, 2.0 * static_cast<double>(num_rows * out * in));
+  Count(state, start, static_cast<double>(out * in) * 2,
+        2.0 * static_cast<double>(num_rows * out * in));
 }
 BENCHMARK(MatMulRows)
     ->ArgNames({"rows", "out", "in"})
@@ -147,6 +150,7 @@ void ExpertFfnRows(benchmark::State& state) {
   const Buffer output = RandomBf16(num_rows * kHidden * static_cast<int64_t>(num_groups));
   std::vector<ExpertRows> groups(num_groups);
   size_t next = 0;
+  const Clock::time_point start = Clock::now();
   for (auto _ : state) {
     for (size_t g = 0; g < num_groups; ++g) {
       groups[g] = {experts[next++ % experts.size()].get(), rows,
@@ -155,7 +159,7 @@ void ExpertFfnRows(benchmark::State& state) {
     Cpu()->ExpertFfn({groups});
   }
   const double weights_read = 3.0 * kIntermediate * kHidden * static_cast<double>(num_groups);
-  Count(state, weights_read * 2, weights_read * 2 * static_cast<double>(num_rows));
+  Count(state, start, weights_read * 2, weights_read * 2 * static_cast<double>(num_rows));
 }
 BENCHMARK(ExpertFfnRows)
     ->ArgNames({"rows", "experts"})
@@ -186,10 +190,11 @@ void Attention(benchmark::State& state) {
   args.sequences = {&sequence, 1};
   args.num_tokens = num_rows;
   args.output = output.data();
+  const Clock::time_point start = Clock::now();
   for (auto _ : state) Cpu()->PagedAttention(args);
   const double pairs = static_cast<double>(num_rows) *
                        (static_cast<double>(context) + static_cast<double>(num_rows + 1) / 2);
-  Count(state, static_cast<double>(2 * length * kKvHeads * kHeadDim) * 2,
+  Count(state, start, static_cast<double>(2 * length * kKvHeads * kHeadDim) * 2,
         4.0 * pairs * kHeads * kHeadDim);
 }
 BENCHMARK(Attention)
@@ -207,11 +212,12 @@ void PackExpert(benchmark::State& state) {
   const Buffer weights = RandomBf16(kIntermediate * kHidden);
   const TensorView w1 = Matrix(weights, kIntermediate, kHidden);
   const TensorView w2 = Matrix(weights, kHidden, kIntermediate);
+  const Clock::time_point start = Clock::now();
   for (auto _ : state) {
     auto packed = Cpu()->PackExpert(w1, w1, w2);
     benchmark::DoNotOptimize(packed);
   }
-  Count(state, 3.0 * kIntermediate * kHidden * 2, 0);
+  Count(state, start, 3.0 * kIntermediate * kHidden * 2, 0);
 }
 BENCHMARK(PackExpert)->UseRealTime();
 
