@@ -85,8 +85,11 @@ namespace {
 
 // An expert worker that does not answer for so long is tried again later.
 constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
-// What the last messages of ended requests get to reach their clients when the process stops.
-constexpr absl::Duration kFlushTime = absl::Seconds(2);
+// What clients get to end their connections when all requests have been answered. Those of idle
+// ones stay open until this is over: gRPC's clients read the goodbye every few seconds only.
+constexpr absl::Duration kGoodbyeTime = absl::Milliseconds(500);
+// What clients get to read the ends of their requests, whenever these ended.
+constexpr absl::Duration kDeliveryTime = absl::Seconds(2);
 
 absl::Status CheckFlags() {
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
@@ -296,7 +299,8 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, InferenceServic
   const absl::Time deadline = absl::Now() + absl::Seconds(absl::GetFlag(FLAGS_drain_timeout_s));
   gate->Close();
   scheduler->Drain(deadline);
-  listener->Shutdown(std::max(deadline, absl::Now() + kFlushTime));
+  scheduler->AwaitDelivered(std::max(deadline, absl::Now() + kDeliveryTime));
+  listener->Shutdown(absl::Now() + kGoodbyeTime);
   Log(LogLevel::kInfo, "stopped");
   return kExitOk;
 }

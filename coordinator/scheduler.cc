@@ -42,7 +42,7 @@ Scheduler::Scheduler(AttentionClient* attention, const Tokenizer* tokenizer,
       observer_(observer),
       options_(options),
       wake_(std::make_shared<WakeSignal>()),
-      open_streams_(std::make_shared<std::atomic<int64_t>>(0)) {
+      open_streams_(std::make_shared<OpenStreams>()) {
   TRAMONTANE_CHECK(options_.max_step_tokens > 0 && options_.max_running_requests > 0 &&
                    options_.max_waiting_requests >= 0);
 }
@@ -104,9 +104,9 @@ absl::StatusOr<std::shared_ptr<TokenStream>> Scheduler::Submit(GenerationPlan pl
       new TokenStream(options_.stream_capacity_tokens, [wake = wake_] { wake->Raise(); }),
       [open = open_streams_](TokenStream* ended) {
         delete ended;
-        open->fetch_sub(1);
+        open->Remove();
       });
-  const int64_t num_open = open_streams_->fetch_add(1) + 1;
+  const int64_t num_open = open_streams_->Add();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (draining_) return ShuttingDown();
@@ -131,6 +131,8 @@ void Scheduler::Drain(absl::Time deadline) {
   // Ends: the step thread drops whatever is left once the deadline has passed.
   drained_.wait(lock, [this] { return idle_; });
 }
+
+bool Scheduler::AwaitDelivered(absl::Time deadline) { return open_streams_->AwaitNone(deadline); }
 
 int64_t Scheduler::num_waiting() const {
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -20,6 +20,7 @@
 #include "absl/time/time.h"
 #include "attention_worker/attention_client.h"
 #include "coordinator/generation_request.h"
+#include "coordinator/open_streams.h"
 #include "coordinator/scheduler_observer.h"
 #include "coordinator/sequence.h"
 #include "coordinator/token_stream.h"
@@ -67,6 +68,9 @@ class Scheduler {
   // have not by `deadline` end with UNAVAILABLE. Needs the step thread.
   void Drain(absl::Time deadline);
 
+  // Returns when the readers of all accepted streams have let them go, true, or at `deadline`.
+  bool AwaitDelivered(absl::Time deadline);
+
   // One round: frees what was cancelled or has expired, admits, runs one step. False where there
   // was no row to run.
   bool RunOnce();
@@ -101,8 +105,8 @@ class Scheduler {
   const Tokenizer* const tokenizer_;
   SchedulerObserver* const observer_;
   const SchedulerOptions options_;
-  const std::shared_ptr<WakeSignal> wake_;                    // outlived by streams
-  const std::shared_ptr<std::atomic<int64_t>> open_streams_;  // accepted and not yet dropped
+  const std::shared_ptr<WakeSignal> wake_;           // outlived by streams
+  const std::shared_ptr<OpenStreams> open_streams_;  // accepted and not yet dropped
   std::atomic<int64_t> num_running_{0};
 
   SequenceList running_;  // step thread only; oldest first

@@ -52,7 +52,9 @@ std::shared_ptr<ExpertExchange> ExpertExchange::Open(
   exchange->stream_ = ExpertStream::Create(
       std::move(channel),
       {[exchange](const grpc::ByteBuffer& message) { exchange->OnMessage(message); },
-       [exchange](const absl::Status& status) { exchange->OnClosed(status); }});
+       [exchange](const absl::Status& status, std::shared_ptr<grpc::Channel> closed) {
+         exchange->OnClosed(status, std::move(closed));
+       }});
   exchange->stream_->Start();
   return exchange;
 }
@@ -205,12 +207,13 @@ void ExpertExchange::OnReleased(uint64_t id) {
   changed_.notify_all();
 }
 
-void ExpertExchange::OnClosed(const absl::Status& status) {
+void ExpertExchange::OnClosed(const absl::Status& status, std::shared_ptr<grpc::Channel> channel) {
   const absl::Status reason = absl::UnavailableError(
       status.ok() ? "the stream has ended" : absl::StrCat("the stream broke: ", status.ToString()));
   for (LandedFlight& landed : flights_.FailAll(Named(reason))) Deliver(std::move(landed));
   const std::lock_guard<std::mutex> lock(mutex_);
   closed_ = Named(reason);
+  closed_channel_ = std::move(channel);
   changed_.notify_all();
 }
 
@@ -241,13 +244,15 @@ void ExpertExchange::Run() {
   for (;;) {
     std::vector<LandedFlight> landed;
     landed.swap(landed_);
+    std::shared_ptr<grpc::Channel> closed_channel = std::move(closed_channel_);
     wake_ = absl::InfiniteFuture();
     lock.unlock();
+    closed_channel.reset();  // releases the rows that the transport still holds
     for (LandedFlight& flight : landed) Deliver(std::move(flight));
     const absl::Time next = KeepDeadlines();
     lock.lock();
     wake_ = std::min(wake_, next);
-    if (!landed_.empty()) continue;
+    if (!landed_.empty() || closed_channel_ != nullptr) continue;
     if (closed_.has_value() && flights_.empty()) break;
     const absl::Duration wait = std::min(wake_ - absl::Now(), absl::Minutes(1));
     if (wait > absl::ZeroDuration()) changed_.wait_for(lock, absl::ToChronoMicroseconds(wait));

@@ -54,7 +54,7 @@ class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
 
   absl::Status CheckBatch(const ExpertBatch& batch) const;
   void OnMessage(const grpc::ByteBuffer& buffer);
-  void OnClosed(const absl::Status& status);
+  void OnClosed(const absl::Status& status, std::shared_ptr<grpc::Channel> channel);
   void OnReleased(uint64_t id);
   absl::StatusOr<ExpertBatchResult> ReadAnswer(const FlightTable::Shape& shape,
                                                const WireExpertResult& answer,
@@ -73,10 +73,11 @@ class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
   std::shared_ptr<ExpertStream> stream_;
 
   std::mutex mutex_;
-  std::condition_variable changed_;                                   // of anything below
-  std::vector<LandedFlight> landed_ ABSL_GUARDED_BY(mutex_);          // to be answered by Run
-  absl::Time wake_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // when Run looks again
-  std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);        // the stream has ended
+  std::condition_variable changed_;                                        // of anything below
+  std::vector<LandedFlight> landed_ ABSL_GUARDED_BY(mutex_);               // to be answered by Run
+  absl::Time wake_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();       // when Run looks again
+  std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);             // the stream has ended
+  std::shared_ptr<grpc::Channel> closed_channel_ ABSL_GUARDED_BY(mutex_);  // for Run to let go
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

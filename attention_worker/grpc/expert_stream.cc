@@ -19,8 +19,9 @@ std::shared_ptr<ExpertStream> ExpertStream::Create(std::shared_ptr<grpc::Channel
 
 ExpertStream::ExpertStream(std::shared_ptr<grpc::Channel> channel, Callbacks callbacks)
     : callbacks_(std::move(callbacks)),
+      channel_(std::move(channel)),
       stub_(std::make_unique<grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>>(
-          std::move(channel))),
+          channel_)),
       context_(std::make_shared<grpc::ClientContext>()) {}
 
 void ExpertStream::Start() {
@@ -120,7 +121,7 @@ void ExpertStream::OnDone(const grpc::Status& status) {
   context.reset();
   stub_.reset();
   const Callbacks callbacks = std::exchange(callbacks_, Callbacks());
-  callbacks.on_closed(FromGrpcStatus(status));
+  callbacks.on_closed(FromGrpcStatus(status), std::move(channel_));
 }
 
 }  // namespace tramontane

@@ -27,8 +27,11 @@ class ExpertStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   struct Callbacks {
     std::function<void(grpc::ByteBuffer message)> on_message;  // one at a time, in order
     // Once, last; `status` is the server's word or the reason of the break. Messages that were not
-    // sent are gone by then, and so is the connection.
-    std::function<void(const absl::Status& status)> on_closed;
+    // sent are gone by then. The connection ends, and gives back what it holds of those in flight,
+    // with the last reference to `channel`. Let it go on a thread that is not gRPC's: the end of a
+    // process's last channel waits for the threads that callbacks run on.
+    std::function<void(const absl::Status& status, std::shared_ptr<grpc::Channel> channel)>
+        on_closed;
   };
 
   static std::shared_ptr<ExpertStream> Create(std::shared_ptr<grpc::Channel> channel,
@@ -58,6 +61,7 @@ class ExpertStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   bool TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Callbacks callbacks_;  // cleared at the end: their owner may own the stream
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>> stub_;
   std::shared_ptr<ExpertStream> self_;  // reset in OnDone
 
@@ -65,7 +69,7 @@ class ExpertStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   grpc::ByteBuffer outgoing_;  // belongs to the write in progress
 
   std::mutex mutex_;
-  // It keeps the channel, so its end closes the connection; null then.
+  // Null after the end: it keeps the channel.
   std::shared_ptr<grpc::ClientContext> context_ ABSL_GUARDED_BY(mutex_);
   std::deque<Outgoing> waiting_ ABSL_GUARDED_BY(mutex_);  // bounded by the flight table
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

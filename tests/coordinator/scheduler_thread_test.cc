@@ -99,6 +99,17 @@ TEST_F(SchedulerThreadTest, DrainsDeadlineEndsTheRestWithUnavailable) {
   EXPECT_EQ(attention_.num_sequences(), 0u);
 }
 
+TEST_F(SchedulerThreadTest, DeliveredMeansThatNoReaderHoldsAStream) {
+  EXPECT_TRUE(scheduler_.AwaitDelivered(absl::Now()));
+  auto stream = *scheduler_.Submit(Plan(2), absl::InfiniteFuture());
+  scheduler_.Drain(absl::InfiniteFuture());
+  EXPECT_FALSE(scheduler_.AwaitDelivered(absl::Now()));
+  std::thread reader(
+      [stream = std::move(stream)] { EXPECT_TRUE(StreamReader(stream).AwaitEnd().ok()); });
+  EXPECT_TRUE(scheduler_.AwaitDelivered(absl::Now() + absl::Seconds(60)));
+  reader.join();
+}
+
 TEST_F(SchedulerThreadTest, CancelWhileAStepRunsFreesTheSequence) {
   std::mutex mutex;
   std::condition_variable changed;
