@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs every test: the release build, then the same tests
-# under the address and undefined-behaviour sanitizers.
+# under the address and undefined-behaviour sanitizers, then under the thread sanitizer.
 #
-#   tests/run.sh              both
+#   tests/run.sh              all three
 #   tests/run.sh tsan         these presets only (release, dev, asan, tsan)
 #
 # Ends with a line for each preset; exit code 0 where every test passed. A second run compiles
@@ -10,7 +10,7 @@
 set -euo pipefail
 
 readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-readonly DEFAULT_PRESETS=(release asan)
+readonly DEFAULT_PRESETS=(release asan tsan)
 
 usage() {
   sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
