@@ -1,44 +1,34 @@
-// Runs routed rows through hosted experts, one batch after another.
+// Runs routed rows through hosted experts, one batch, or several of one layer, after another.
 #ifndef TRAMONTANE_EXPERT_WORKER_EXPERT_EXECUTOR_H_
 #define TRAMONTANE_EXPERT_WORKER_EXPERT_EXECUTOR_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "expert_worker/expert_task.h"
 #include "expert_worker/hosted_experts.h"
-#include "kernels/buffer.h"
 
 namespace tramontane {
-
-// One batch of one layer. `rows` stay valid until `done` has returned.
-struct ExpertTask {
-  int layer = 0;
-  DType row_dtype = DType::kBF16;
-  std::vector<const std::byte*> rows;    // [num_rows] pointers to [hidden_size] of row_dtype
-  std::vector<int32_t> expert_ids;       // [num_groups]
-  std::vector<int32_t> rows_per_expert;  // [num_groups]
-  std::vector<int32_t> row_indices;      // [num_pairs], each in [0, num_rows)
-  absl::Time deadline = absl::InfiniteFuture();
-  std::shared_ptr<const std::atomic<bool>> cancelled;  // null: cannot be cancelled
-};
-
-struct ExpertTaskResult {
-  std::shared_ptr<const Buffer> rows;  // [num_pairs, hidden_size] of row_dtype
-  int64_t num_rows = 0;
-  absl::Duration queue;
-  absl::Duration compute;
-};
 
 struct ExpertExecutorOptions {
   int max_queued_batches = 64;
   int max_batch_rows = 65'536;  // (row, expert) pairs in one task
+  // (row, expert) pairs in tasks that are computed together. With that many, 128 for each of 8
+  // experts, weights are read in a small part of the time that arithmetic takes; more would only
+  // make the other layers' tasks wait.
+  int max_merged_rows = 1'024;
+  // What a task waits at most for others of its layer; zero: it never waits.
+  absl::Duration merge_linger;
+  // After a batch of a stream, how long tasks of other streams linger for its next: a stream sends
+  // one a layer, and one that is silent for longer is not worth waiting for.
+  absl::Duration stream_active_for = absl::Milliseconds(100);
+  // Of memory for answers that is kept for the next ones…
+  size_t max_idle_answer_bytes = size_t{64} << 20;
+  // … until no task has come for so long, or for a minute.
+  absl::Duration free_answers_after = absl::Seconds(5);
 };
 
 // Counts what the executor did. Calls come from its thread and, for tasks that are refused, from
@@ -49,14 +39,17 @@ class ExpertObserver {
   virtual void OnRows(int /*layer*/, int /*expert*/, int64_t /*num_rows*/) {}
   virtual void OnBatch(const absl::Status& /*status*/, absl::Duration /*queue*/,
                        absl::Duration /*compute*/) {}
+  // Tasks that were computed together, and their (row, expert) pairs.
+  virtual void OnMerge(int /*num_tasks*/, int64_t /*num_rows*/) {}
   // Called with the queue locked: must neither block nor call the executor.
   virtual void OnQueueDepth(int /*queued_batches*/) {}
 };
 
-// A bounded queue and the one thread that computes. Thread-safe.
+// A bounded queue and the one thread that computes: the oldest task first, and with it those of its
+// layer that wait, of whatever stream. No bit of an answer depends on that. Thread-safe.
 class ExpertExecutor {
  public:
-  using Done = std::function<void(absl::StatusOr<ExpertTaskResult>)>;
+  using Done = ExpertTaskDone;
 
   // `experts` and `observer` (may be null) outlive the executor.
   ExpertExecutor(const HostedExperts* experts, ExpertObserver* observer,
@@ -64,11 +57,13 @@ class ExpertExecutor {
   // Finishes what is queued, then stops.
   ~ExpertExecutor();
 
-  // `done` is called exactly once, from the executor's thread or before Submit returns:
-  // NOT_FOUND for an expert that is not hosted, INVALID_ARGUMENT for indices, sizes or dtype that
-  // do not fit or a row that is not finite, RESOURCE_EXHAUSTED when the queue is full, UNAVAILABLE
-  // after Drain, DEADLINE_EXCEEDED or CANCELLED for a task that nobody waits for when its turn
-  // comes.
+  // `done` is called exactly once, from the executor's thread, before Submit returns, or from
+  // another call of Submit or AnswerCancelled: NOT_FOUND for an expert that is not hosted,
+  // INVALID_ARGUMENT for indices, sizes or dtype that do not fit or a row that is not finite,
+  // RESOURCE_EXHAUSTED when the queue is full and no stream has more in it (it may fill up later:
+  // then the newest tasks of the stream with the most go) or memory runs out, UNAVAILABLE after
+  // Drain, DEADLINE_EXCEEDED or CANCELLED for a task that nobody waits for when its turn comes,
+  // INTERNAL for an expert that gives a row that is not finite.
   void Submit(ExpertTask task, Done done);
 
   // Answers queued tasks whose `cancelled` is set, so that their places are free before their turn.
@@ -80,6 +75,8 @@ class ExpertExecutor {
   void Drain(absl::Time deadline = absl::InfiniteFuture());
 
   int queued_batches() const;
+  // Memory that waits for answers.
+  size_t idle_answer_bytes() const;
 
  private:
   struct Impl;

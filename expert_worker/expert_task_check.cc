@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/finite_rows.h"
 
 namespace tramontane {
 namespace {
@@ -76,6 +77,31 @@ absl::Status CheckExpertTask(const ExpertTask& task, const HostedExperts& expert
   const absl::Status sizes = CheckSizes(task, max_batch_rows);
   if (!sizes.ok()) return sizes;
   return CheckIds(task, experts);
+}
+
+absl::Status CheckRows(const ExpertTask& task, int64_t hidden_size) {
+  for (size_t i = 0; i < task.rows.size(); ++i) {
+    if (!RowIsFinite(task.rows[i], hidden_size, task.row_dtype)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("row ", i, " of layer ", task.layer, " holds an infinity or a NaN"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAnswer(const ExpertTask& task, const std::byte* answer, int64_t hidden_size) {
+  const int64_t row_bytes = hidden_size * static_cast<int64_t>(DTypeSize(task.row_dtype));
+  for (size_t group = 0; group < task.expert_ids.size(); ++group) {
+    for (int32_t i = 0; i < task.rows_per_expert[group]; ++i, answer += row_bytes) {
+      if (!RowIsFinite(answer, hidden_size, task.row_dtype)) {
+        return absl::InternalError(absl::StrCat("expert ", task.expert_ids[group], " of layer ",
+                                                task.layer,
+                                                " gave an infinity or a NaN for finite rows; are "
+                                                "its weights finite?"));
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace tramontane

@@ -33,7 +33,9 @@ grpc::ByteBuffer ErrorMessage(uint64_t batch_id, const absl::Status& status) {
   return MakeMessage(EncodeExpertResultHeader(result, 0), {}, [] {});
 }
 
-grpc::ByteBuffer AnswerMessage(uint64_t batch_id, DType row_dtype, absl::Duration decode,
+// `row_bytes`: of one row of the answer.
+grpc::ByteBuffer AnswerMessage(uint64_t batch_id, DType row_dtype, size_t row_bytes,
+                               absl::Duration decode,
                                const absl::StatusOr<ExpertTaskResult>& answer) {
   if (!answer.ok()) return ErrorMessage(batch_id, answer.status());
   WireExpertResult result;
@@ -43,9 +45,10 @@ grpc::ByteBuffer AnswerMessage(uint64_t batch_id, DType row_dtype, absl::Duratio
   result.queue_us = Microseconds(answer->queue);
   result.compute_us = Microseconds(answer->compute);
   result.serialize_us = Microseconds(decode);
-  const std::shared_ptr<const Buffer> rows = answer->rows;
-  return MakeMessage(EncodeExpertResultHeader(result, rows->size()),
-                     std::span<const std::byte>(rows->bytes(), rows->size()), [rows] {});
+  const size_t num_bytes = static_cast<size_t>(answer->num_rows) * row_bytes;
+  return MakeMessage(EncodeExpertResultHeader(result, num_bytes),
+                     std::span<const std::byte>(answer->rows->bytes(), num_bytes),
+                     [rows = answer->rows] {});
 }
 
 }  // namespace
@@ -176,10 +179,11 @@ void ExecuteStream::Submit(WireExpertBatch batch, std::vector<Piece> rows,
   task.row_indices = std::move(batch.row_indices);
   task.deadline = Deadline(received, batch.timeout_us);
   task.cancelled = cancelled;
+  task.stream = options_.stream;
   const absl::Duration decode = absl::Now() - received;
-  executor_->Submit(std::move(task), [stream = self_, id, dtype, decode, message,
+  executor_->Submit(std::move(task), [stream = self_, id, dtype, row_bytes, decode, message,
                                       located](absl::StatusOr<ExpertTaskResult> answer) {
-    stream->QueueAnswer(id, AnswerMessage(id, dtype, decode, answer));
+    stream->QueueAnswer(id, AnswerMessage(id, dtype, row_bytes, decode, answer));
   });
 }
 

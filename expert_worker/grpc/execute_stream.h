@@ -27,6 +27,7 @@ struct ExecuteStreamOptions {
   // Batches of one stream that were read and are not yet answered. At the limit the stream is read
   // no further, so that HTTP/2 flow control holds the peer back.
   int max_outstanding_batches = 128;
+  uint64_t stream = 0;  // unique among the executor's streams
 };
 
 // Decodes batches, submits them to the executor, writes the answers in the order in which they are

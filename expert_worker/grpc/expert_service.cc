@@ -101,6 +101,10 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ExpertService::Exec
   stream_options.limits.max_pairs = static_cast<size_t>(options_.max_batch_rows);
   stream_options.limits.max_groups = static_cast<size_t>(options_.max_batch_rows);
   stream_options.max_outstanding_batches = 2 * options_.max_queued_batches;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stream_options.stream = ++num_streams_;
+  }
   const std::shared_ptr<ExecuteStream> stream =
       ExecuteStream::Start(executor_, stream_options, [this](ExecuteStream* done) {
         const std::lock_guard<std::mutex> lock(mutex_);

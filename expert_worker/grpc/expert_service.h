@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_EXPERT_WORKER_GRPC_EXPERT_SERVICE_H_
 #define TRAMONTANE_EXPERT_WORKER_GRPC_EXPERT_SERVICE_H_
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -47,6 +48,7 @@ class ExpertService final
 
   std::mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t num_streams_ ABSL_GUARDED_BY(mutex_) = 0;  // there ever were
   std::unordered_map<ExecuteStream*, std::weak_ptr<ExecuteStream>> streams_ ABSL_GUARDED_BY(mutex_);
 };
 

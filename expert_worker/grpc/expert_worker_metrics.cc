@@ -13,10 +13,17 @@ prometheus::Histogram::BucketBoundaries SecondsBuckets() {
   return {0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10};
 }
 
+// 1, 2, 4, … `last`, a power of two.
+prometheus::Histogram::BucketBoundaries PowersOfTwo(int last) {
+  prometheus::Histogram::BucketBoundaries buckets;
+  for (int bound = 1; bound <= last; bound *= 2) buckets.push_back(bound);
+  return buckets;
+}
+
 prometheus::Histogram* AddHistogram(prometheus::Registry& registry, const std::string& name,
-                                    const std::string& help) {
-  return &prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(
-      {}, SecondsBuckets());
+                                    const std::string& help,
+                                    const prometheus::Histogram::BucketBoundaries& buckets) {
+  return &prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({}, buckets);
 }
 
 }  // namespace
@@ -42,10 +49,19 @@ ExpertWorkerMetrics::ExpertWorkerMetrics(std::shared_ptr<prometheus::Registry> r
     batches_.push_back(
         &batches.Add({{"code", absl::StatusCodeToString(static_cast<absl::StatusCode>(code))}}));
   }
-  queue_seconds_ = AddHistogram(*registry_, "tramontane_expert_worker_queue_seconds",
-                                "From receipt of a batch to the start of its compute.");
-  compute_seconds_ =
-      AddHistogram(*registry_, "tramontane_expert_worker_compute_seconds", "Compute of a batch.");
+  queue_seconds_ =
+      AddHistogram(*registry_, "tramontane_expert_worker_queue_seconds",
+                   "From receipt of a batch to the start of its compute.", SecondsBuckets());
+  compute_seconds_ = AddHistogram(
+      *registry_, "tramontane_expert_worker_compute_seconds",
+      "Compute of a batch, with those that were computed together with it.", SecondsBuckets());
+  merged_batches_ =
+      AddHistogram(*registry_, "tramontane_expert_worker_merged_batches",
+                   "Batches of one layer that were computed together.", PowersOfTwo(64));
+  merged_rows_ = AddHistogram(*registry_, "tramontane_expert_worker_merged_rows",
+                              "Rows, one for each (row, expert) pair, of the batches that were "
+                              "computed together.",
+                              PowersOfTwo(65'536));
   queued_batches_ = &prometheus::BuildGauge()
                          .Name("tramontane_expert_worker_queued_batches")
                          .Help("Batches that wait for the executor.")
@@ -65,6 +81,11 @@ void ExpertWorkerMetrics::OnBatch(const absl::Status& status, absl::Duration que
   if (!status.ok()) return;
   queue_seconds_->Observe(absl::ToDoubleSeconds(queue));
   compute_seconds_->Observe(absl::ToDoubleSeconds(compute));
+}
+
+void ExpertWorkerMetrics::OnMerge(int num_tasks, int64_t num_rows) {
+  merged_batches_->Observe(num_tasks);
+  merged_rows_->Observe(static_cast<double>(num_rows));
 }
 
 void ExpertWorkerMetrics::OnQueueDepth(int queued_batches) { queued_batches_->Set(queued_batches); }

@@ -27,6 +27,7 @@ class ExpertWorkerMetrics final : public ExpertObserver {
 
   void OnRows(int layer, int expert, int64_t num_rows) override;
   void OnBatch(const absl::Status& status, absl::Duration queue, absl::Duration compute) override;
+  void OnMerge(int num_tasks, int64_t num_rows) override;
   void OnQueueDepth(int queued_batches) override;
 
  private:
@@ -36,6 +37,8 @@ class ExpertWorkerMetrics final : public ExpertObserver {
   std::vector<prometheus::Counter*> batches_;  // by status code
   prometheus::Histogram* queue_seconds_;
   prometheus::Histogram* compute_seconds_;
+  prometheus::Histogram* merged_batches_;
+  prometheus::Histogram* merged_rows_;
   prometheus::Gauge* queued_batches_;
 };
 

@@ -49,6 +49,12 @@ ABSL_FLAG(std::string, cpu_isa, "",
 ABSL_FLAG(int, max_queued_batches, 64,
           "Batches that may wait to be computed; one more is answered with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(int, max_batch_rows, 65536, "Most (row, expert) pairs in one batch.");
+ABSL_FLAG(int, max_merged_rows, 1024,
+          "Most (row, expert) pairs in waiting batches of one layer that are computed together; a "
+          "larger batch is computed alone. 1: each batch alone.");
+ABSL_FLAG(int, merge_linger_us, 0,
+          "Microseconds that a batch waits at most, while fewer streams have batches waiting than "
+          "are active, for others of its layer; 0: never. At most a second.");
 ABSL_FLAG(double, drain_timeout_s, 30,
           "Seconds that SIGTERM leaves queued batches and open streams to finish.");
 
@@ -74,6 +80,14 @@ absl::Status CheckFlags() {
     return absl::InvalidArgumentError(
         "--max_queued_batches and --max_batch_rows: expected 1 or more");
   }
+  if (absl::GetFlag(FLAGS_max_merged_rows) < 1) {
+    return absl::InvalidArgumentError("--max_merged_rows: expected 1 or more");
+  }
+  const int linger = absl::GetFlag(FLAGS_merge_linger_us);
+  if (linger < 0 || linger > 1'000'000) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--merge_linger_us=", linger, ": expected 0 to 1000000"));
+  }
   if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
     return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
   }
@@ -96,13 +110,20 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateBackend() {
   return CreateCpuBackend(options);
 }
 
+ExpertExecutorOptions ExecutorOptions() {
+  ExpertExecutorOptions options;
+  options.max_queued_batches = absl::GetFlag(FLAGS_max_queued_batches);
+  options.max_batch_rows = absl::GetFlag(FLAGS_max_batch_rows);
+  options.max_merged_rows = absl::GetFlag(FLAGS_max_merged_rows);
+  options.merge_linger = absl::Microseconds(absl::GetFlag(FLAGS_merge_linger_us));
+  return options;
+}
+
 // Serves until a termination signal, then drains. Returns the exit code.
 int Serve(const HostedExperts& experts) {
   auto registry = std::make_shared<prometheus::Registry>();
   ExpertWorkerMetrics metrics(registry, experts.set());
-  ExpertExecutorOptions executor_options;
-  executor_options.max_queued_batches = absl::GetFlag(FLAGS_max_queued_batches);
-  executor_options.max_batch_rows = absl::GetFlag(FLAGS_max_batch_rows);
+  const ExpertExecutorOptions executor_options = ExecutorOptions();
   ExpertExecutor executor(&experts, &metrics, executor_options);
   ExpertService service(&experts, &executor, executor_options);
 

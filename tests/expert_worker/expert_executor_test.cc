@@ -27,10 +27,6 @@ ExpertExecutor::Done Into(Answer& answer) {
   return [&answer](absl::StatusOr<ExpertTaskResult> result) { answer.Set(std::move(result)); };
 }
 
-std::vector<std::byte> Bytes(const ExpertTaskResult& result) {
-  return std::vector<std::byte>(result.rows->bytes(), result.rows->bytes() + result.rows->size());
-}
-
 class ExpertExecutorTest : public ::testing::TestWithParam<DType> {
  protected:
   ExpertExecutorTest()
@@ -64,7 +60,7 @@ TEST_P(ExpertExecutorTest, AnswersWhatTheBackendComputes) {
   executor.Submit(SomeTask(), Into(answer));
   ASSERT_TRUE(answer.Wait().ok()) << answer.Wait().status();
   EXPECT_EQ(answer.Wait()->num_rows, 5);
-  EXPECT_EQ(Bytes(*answer.Wait()), expected);
+  EXPECT_EQ(AnswerBytes(*experts_, *answer.Wait()), expected);
 }
 
 TEST_P(ExpertExecutorTest, AnExpertThatIsNotHostedIsNotFound) {

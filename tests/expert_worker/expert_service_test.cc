@@ -9,8 +9,10 @@
 
 #include <chrono>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "expert_worker/grpc/expert_worker_metrics.h"
 #include "tests/expert_worker/worker_server.h"
@@ -113,7 +115,9 @@ TEST_P(ExpertServiceTest, AnswersTheBitsOfADirectComputation) {
 TEST_P(ExpertServiceTest, TakesManyBatchesAtOnceAndEndsAfterTheLastAnswer) {
   Connect();
   server_->backend().Close();
-  for (uint64_t id = 1; id <= 20; ++id) ASSERT_TRUE(stream_->Write(SomeBatch(id)));
+  ASSERT_TRUE(stream_->Write(SomeBatch(1)));
+  server_->backend().WaitUntilHeld();
+  for (uint64_t id = 2; id <= 20; ++id) ASSERT_TRUE(stream_->Write(SomeBatch(id)));
   stream_->WritesDone();
   WaitForQueue(19);
   server_->backend().Open();
@@ -190,6 +194,56 @@ TEST_P(ExpertServiceTest, AFullQueueIsResourceExhausted) {
   server_->backend().Open();
   EXPECT_EQ(Read().rows(), Expected(1));
   EXPECT_EQ(Read().rows(), Expected(2));
+}
+
+TEST_P(ExpertServiceTest, AStreamThatFillsTheQueueLosesItsNewestBatchToAnother) {
+  ExpertExecutorOptions options;
+  options.max_queued_batches = 2;
+  Connect(options);
+  server_->backend().Close();
+  ASSERT_TRUE(stream_->Write(SomeBatch(1)));
+  server_->backend().WaitUntilHeld();
+  ASSERT_TRUE(stream_->Write(SomeBatch(2)));
+  ASSERT_TRUE(stream_->Write(SomeBatch(3)));
+  WaitForQueue(2);
+  grpc::ClientContext context;
+  const auto other = stub_->Execute(&context);
+  ASSERT_TRUE(other->Write(SomeBatch(4)));
+  const v1::ExpertResult refused = Read();  // while batch 1 is still computed
+  EXPECT_EQ(refused.batch_id(), 3u);
+  EXPECT_EQ(refused.status_code(), 8u);
+  server_->backend().Open();
+  v1::ExpertResult result;
+  ASSERT_TRUE(other->Read(&result));
+  EXPECT_EQ(result.rows(), Expected(4));
+  EXPECT_EQ(Read().rows(), Expected(1));
+  EXPECT_EQ(Read().rows(), Expected(2));
+}
+
+TEST_P(ExpertServiceTest, BatchesOfSeveralStreamsAreComputedTogether) {
+  Connect();
+  server_->backend().Close();
+  ASSERT_TRUE(stream_->Write(SomeBatch(1)));
+  server_->backend().WaitUntilHeld();
+  grpc::ClientContext contexts[3];
+  std::vector<std::unique_ptr<grpc::ClientReaderWriter<v1::ExpertBatch, v1::ExpertResult>>> streams;
+  for (grpc::ClientContext& context : contexts) {
+    streams.push_back(stub_->Execute(&context));
+    ASSERT_TRUE(streams.back()->Write(SomeBatch(1 + streams.size())));
+  }
+  WaitForQueue(3);
+  server_->backend().Open();
+  for (size_t i = 0; i < streams.size(); ++i) {
+    v1::ExpertResult result;
+    ASSERT_TRUE(streams[i]->Read(&result));
+    EXPECT_EQ(result.rows(), Expected(2 + i));
+  }
+  // First batch 1, then the others together: expert 0 has two rows of each, expert 3 one.
+  const std::vector<GatedBackend::Group> together = server_->backend().computations()[1];
+  ASSERT_EQ(together.size(), 2u);
+  EXPECT_EQ(together[0].num_rows, 6u);
+  EXPECT_EQ(together[1].num_rows, 3u);
+  EXPECT_EQ(Read().rows(), Expected(1));
 }
 
 TEST_P(ExpertServiceTest, ACancelledBatchIsNotComputed) {
@@ -276,6 +330,8 @@ TEST_P(ExpertServiceTest, CountsRowsAndBatches) {
   EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_compute_seconds_count 1"));
   EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_queue_seconds_count 1"));
   EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_queued_batches 0"));
+  EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_merged_batches_count 1"));
+  EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_merged_rows_sum 3"));
   server_.reset();  // before `metrics`, which its executor calls
 }
 

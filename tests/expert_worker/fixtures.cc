@@ -65,6 +65,13 @@ std::vector<std::byte> ComputeDirectly(const HostedExperts& experts, const Exper
   return output;
 }
 
+std::vector<std::byte> AnswerBytes(const HostedExperts& experts, const ExpertTaskResult& result) {
+  const int64_t row_bytes = int64_t{experts.config().hidden_size} *
+                            static_cast<int64_t>(DTypeSize(experts.backend()->compute_dtype()));
+  const std::byte* bytes = result.rows->bytes();
+  return std::vector<std::byte>(bytes, bytes + result.num_rows * row_bytes);
+}
+
 ExpertTask MakeTask(const HostedExperts& experts, const std::vector<std::byte>& rows, int layer,
                     const std::vector<int32_t>& expert_ids,
                     const std::vector<std::vector<int32_t>>& pairs) {

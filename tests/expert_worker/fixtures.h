@@ -32,6 +32,9 @@ std::vector<std::byte> MakeRows(int64_t num_rows, int64_t hidden_size, DType dty
 // What the backend itself answers to a task: [num_pairs, hidden_size] of its dtype.
 std::vector<std::byte> ComputeDirectly(const HostedExperts& experts, const ExpertTask& task);
 
+// The rows of an answer to a task of that checkpoint, [num_rows, hidden_size].
+std::vector<std::byte> AnswerBytes(const HostedExperts& experts, const ExpertTaskResult& result);
+
 // A task for `layer` on rows that outlive it: pairs[i] are the row indices of expert_ids[i].
 ExpertTask MakeTask(const HostedExperts& experts, const std::vector<std::byte>& rows, int layer,
                     const std::vector<int32_t>& expert_ids,

@@ -3,8 +3,11 @@
 #define TRAMONTANE_TESTS_EXPERT_WORKER_GATED_BACKEND_H_
 
 #include <condition_variable>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "kernels/backend.h"
 
@@ -19,12 +22,20 @@ class GatedBackend final : public Backend {
   void Open();
   // Returns once a computation stands at the closed gate.
   void WaitUntilHeld();
+  // From now on larger allocations fail.
+  void LimitAllocations(size_t max_bytes);
   // How many computations have begun.
   int num_begun();
+  // The experts of each computation that has begun, one entry a group, and the group's rows.
+  struct Group {
+    const PackedExpert* expert;
+    size_t num_rows;
+  };
+  std::vector<std::vector<Group>> computations();
 
   std::string_view name() const override { return inner_->name(); }
   DType compute_dtype() const override { return inner_->compute_dtype(); }
-  absl::StatusOr<Buffer> Allocate(size_t num_bytes) override { return inner_->Allocate(num_bytes); }
+  absl::StatusOr<Buffer> Allocate(size_t num_bytes) override;
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const TensorView> stacked) override {
     return inner_->Pack(stacked);
   }
@@ -49,7 +60,8 @@ class GatedBackend final : public Backend {
   std::condition_variable changed_;
   bool closed_ = false;  // guarded by mutex_, as the others
   int held_ = 0;
-  int begun_ = 0;
+  size_t max_allocation_bytes_ = SIZE_MAX;
+  std::vector<std::vector<Group>> computations_;
 };
 
 }  // namespace tramontane

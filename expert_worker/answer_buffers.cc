@@ -1,0 +1,126 @@
+#include "expert_worker/answer_buffers.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "model/check.h"
+
+namespace tramontane {
+namespace {
+
+constexpr size_t kMinBytes = 4096;  // a page
+
+using OwnedBuffer = std::unique_ptr<Buffer>;
+
+}  // namespace
+
+// The idle buffers. Buffers that are out hold on to it.
+class AnswerBuffers::Shelf {
+ public:
+  explicit Shelf(size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) {}
+
+  // Null where none of that size is idle.
+  OwnedBuffer Take(size_t size) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    resting_ = false;
+    Size& shelved = OfSize(size);
+    shelved.last_used = ++uses_;
+    if (shelved.idle.empty()) return nullptr;
+    return PopFrom(shelved);
+  }
+
+  void PutBack(OwnedBuffer buffer) {
+    std::vector<OwnedBuffer> freed;  // after the lock is released
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const size_t size = buffer->size();
+    if (resting_ || size > max_idle_bytes_) {
+      freed.push_back(std::move(buffer));
+      return;
+    }
+    OfSize(size).idle.push_back(std::move(buffer));
+    idle_bytes_ += size;
+    while (idle_bytes_ > max_idle_bytes_) freed.push_back(PopFrom(LeastRecentlyUsed()));
+  }
+
+  void Rest() {
+    std::array<Size, kNumSizes> freed;  // after the lock is released
+    const std::lock_guard<std::mutex> lock(mutex_);
+    resting_ = true;
+    for (size_t i = 0; i < kNumSizes; ++i) freed[i].idle.swap(sizes_[i].idle);
+    idle_bytes_ = 0;
+  }
+
+  size_t idle_bytes() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return idle_bytes_;
+  }
+
+ private:
+  static constexpr size_t kNumSizes = 64;  // powers of two
+
+  struct Size {
+    std::vector<OwnedBuffer> idle;
+    uint64_t last_used = 0;
+  };
+
+  Size& OfSize(size_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return sizes_[static_cast<size_t>(std::countr_zero(size))];
+  }
+
+  // The least recently used size that has idle buffers; there is one.
+  Size& LeastRecentlyUsed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    Size* least = nullptr;
+    for (Size& size : sizes_) {
+      if (size.idle.empty()) continue;
+      if (least == nullptr || size.last_used < least->last_used) least = &size;
+    }
+    TRAMONTANE_CHECK(least != nullptr);
+    return *least;
+  }
+
+  OwnedBuffer PopFrom(Size& size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    OwnedBuffer buffer = std::move(size.idle.back());
+    size.idle.pop_back();
+    idle_bytes_ -= buffer->size();
+    return buffer;
+  }
+
+  const size_t max_idle_bytes_;
+  mutable std::mutex mutex_;
+  std::array<Size, kNumSizes> sizes_ ABSL_GUARDED_BY(mutex_);
+  size_t idle_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool resting_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+AnswerBuffers::AnswerBuffers(Backend* backend, size_t max_idle_bytes)
+    : backend_(backend), shelf_(std::make_shared<Shelf>(max_idle_bytes)) {}
+
+// What is still out then frees itself.
+AnswerBuffers::~AnswerBuffers() { Rest(); }
+
+absl::StatusOr<std::shared_ptr<Buffer>> AnswerBuffers::Take(size_t num_bytes) {
+  TRAMONTANE_CHECK(num_bytes <= SIZE_MAX / 2);
+  const size_t size = std::bit_ceil(std::max(num_bytes, kMinBytes));
+  OwnedBuffer buffer = shelf_->Take(size);
+  if (buffer == nullptr) {
+    absl::StatusOr<Buffer> allocated = backend_->Allocate(size);
+    if (!allocated.ok()) return allocated.status();
+    buffer = std::make_unique<Buffer>(*std::move(allocated));
+  }
+  return std::shared_ptr<Buffer>(buffer.release(), [shelf = shelf_](Buffer* returned) {
+    shelf->PutBack(OwnedBuffer(returned));
+  });
+}
+
+void AnswerBuffers::Rest() { shelf_->Rest(); }
+
+size_t AnswerBuffers::idle_bytes() const { return shelf_->idle_bytes(); }
+
+}  // namespace tramontane

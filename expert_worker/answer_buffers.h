@@ -1,0 +1,42 @@
+// Memory for answers that is used again and again, so that no batch pays for mapping and zeroing
+// it.
+#ifndef TRAMONTANE_EXPERT_WORKER_ANSWER_BUFFERS_H_
+#define TRAMONTANE_EXPERT_WORKER_ANSWER_BUFFERS_H_
+
+#include <cstddef>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+#include "kernels/buffer.h"
+
+namespace tramontane {
+
+// Buffers of powers of two bytes that come back when their last owner lets go of them, on whatever
+// thread. At most `max_idle_bytes` of them are kept; beyond that, sizes not used for longest go
+// first. Thread-safe, but for Take, which uses the backend. Buffers may outlive the pool.
+class AnswerBuffers {
+ public:
+  // `backend`, which allocates, outlives the pool.
+  AnswerBuffers(Backend* backend, size_t max_idle_bytes);
+  ~AnswerBuffers();
+  AnswerBuffers(const AnswerBuffers&) = delete;
+  AnswerBuffers& operator=(const AnswerBuffers&) = delete;
+
+  // At least `num_bytes`, that hold anything. RESOURCE_EXHAUSTED where memory runs out.
+  absl::StatusOr<std::shared_ptr<Buffer>> Take(size_t num_bytes);
+
+  // Frees what is idle, and what comes back before the next Take.
+  void Rest();
+
+  size_t idle_bytes() const;
+
+ private:
+  class Shelf;
+  Backend* const backend_;
+  const std::shared_ptr<Shelf> shelf_;
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_EXPERT_WORKER_ANSWER_BUFFERS_H_
