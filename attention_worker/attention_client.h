@@ -19,10 +19,16 @@ using SequenceId = uint64_t;
 struct SequenceSpec {
   SequenceId id = 0;
   SamplingParams sampling;
-  int max_total_tokens = 0;    // prompt and completion: what KV blocks are reserved for
+  int max_total_tokens = 0;    // prompt and completion: no chunk goes further
   int num_top_logprobs = 0;    // alternatives beside each log-probability
   bool want_logprobs = false;  // of sampled tokens
   bool want_routing = false;
+
+  // What is known of the sequence: its prompt and, after a preemption, what was sampled until then.
+  std::vector<int32_t> token_ids;
+  // Of token_ids, so many at the start need not run where the prefix cache holds them: fewer than
+  // all where a token is to be sampled, none whose log-probability or routing is wanted.
+  int max_cached_tokens = 0;
 };
 
 // Consecutive tokens of one sequence to run in a step: a prefill chunk, or one decode token.
@@ -67,8 +73,10 @@ struct StepResult {
 
 struct KvCacheUsage {
   int64_t num_blocks = 0;
-  int64_t num_free_blocks = 0;
-  int block_size = 0;  // tokens
+  int64_t num_free_blocks = 0;  // that a step can take; what they hold may serve prefix hits
+  int block_size = 0;           // tokens
+
+  int64_t BlocksFor(int64_t num_tokens) const { return (num_tokens + block_size - 1) / block_size; }
 };
 
 // Driven by one thread, but for kv_cache_usage, which any thread may ask. Implementations: the
@@ -77,16 +85,19 @@ class AttentionClient {
  public:
   virtual ~AttentionClient() = default;
 
-  // Reserves KV blocks. RESOURCE_EXHAUSTED while too few are free (try again after a Release);
-  // INVALID_ARGUMENT where max_total_tokens can never fit or the id is in use.
-  virtual absl::Status AddSequence(const SequenceSpec& spec) = 0;
+  // Returns how many of its tokens the prefix cache holds, whole blocks, which the sequence then
+  // references: its first chunk starts after them. INVALID_ARGUMENT where max_total_tokens can
+  // never fit or the id is in use.
+  virtual absl::StatusOr<int> AddSequence(const SequenceSpec& spec) = 0;
 
-  // Runs one step; blocks. On failure no sequence of the step has advanced: UNAVAILABLE naming
-  // layer and experts where an expert has no worker, DEADLINE_EXCEEDED past the deadline. The same
-  // chunks may be given again and then yield the same bits.
+  // Runs one step; blocks. KV blocks are taken as the positions of a chunk need them. On failure no
+  // sequence of the step has advanced: UNAVAILABLE naming layer and experts where an expert has no
+  // worker, DEADLINE_EXCEEDED past the deadline, RESOURCE_EXHAUSTED where too few blocks are free
+  // (kv_cache_usage tells before). The same chunks may be given again and then yield the same bits.
   virtual absl::StatusOr<StepResult> Step(const StepRequest& request) = 0;
 
-  // Frees what a sequence holds. An unknown id is ignored.
+  // Frees what a sequence holds; its full blocks stay in the prefix cache until they are needed. An
+  // unknown id is ignored.
   virtual void ReleaseSequence(SequenceId id) = 0;
 
   virtual KvCacheUsage kv_cache_usage() const = 0;

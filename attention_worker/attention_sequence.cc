@@ -1,14 +1,28 @@
 #include "attention_worker/attention_sequence.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace tramontane {
 
-AttentionSequence::AttentionSequence(SequenceSpec spec, PageTable pages, int vocab_size)
-    : spec_(std::move(spec)), vocab_size_(vocab_size), pages_(std::move(pages)) {
-  if (spec_.sampling.repetition_penalty != 1.0f) seen_.resize(static_cast<size_t>(vocab_size));
+namespace {
+
+// The tokens that the prefix cache may be asked for.
+std::span<const int32_t> Cacheable(const SequenceSpec& spec) {
+  const int count = std::clamp(spec.max_cached_tokens, 0, static_cast<int>(spec.token_ids.size()));
+  return std::span(spec.token_ids).first(static_cast<size_t>(count));
+}
+
+}  // namespace
+
+AttentionSequence::AttentionSequence(SequenceSpec spec, KvBlockPool* pool, int vocab_size)
+    : spec_(std::move(spec)), vocab_size_(vocab_size), pages_(pool, Cacheable(spec_)) {
+  const std::vector<int32_t> token_ids = std::exchange(spec_.token_ids, {});
+  if (spec_.sampling.repetition_penalty == 1.0f) return;
+  seen_.resize(static_cast<size_t>(vocab_size));
+  AddDistinct(std::span(token_ids).first(static_cast<size_t>(tokens_run())), seen_, distinct_);
 }
 
 absl::Status AttentionSequence::CheckChunk(const SequenceChunk& chunk) const {
@@ -33,21 +47,25 @@ absl::Status AttentionSequence::CheckChunk(const SequenceChunk& chunk) const {
                                                      vocab_size_, ") or -1, found ", id));
     }
   }
-  if (chunk.first_position != tokens_run_) {
-    return absl::FailedPreconditionError(absl::StrCat(sequence, "expected position ", tokens_run_,
+  if (chunk.first_position != tokens_run()) {
+    return absl::FailedPreconditionError(absl::StrCat(sequence, "expected position ", tokens_run(),
                                                       " next, found ", chunk.first_position));
   }
-  const auto left = static_cast<size_t>(spec_.max_total_tokens - tokens_run_);
+  const auto left = static_cast<size_t>(spec_.max_total_tokens - tokens_run());
   if (chunk.token_ids.size() > left) {
-    return absl::FailedPreconditionError(absl::StrCat(sequence, "reserved ", spec_.max_total_tokens,
-                                                      " tokens and has run ", tokens_run_,
-                                                      "; found ", chunk.token_ids.size(), " more"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(sequence, "expected at most ", spec_.max_total_tokens, " tokens, has run ",
+                     tokens_run(), "; found ", chunk.token_ids.size(), " more"));
   }
   return absl::OkStatus();
 }
 
+bool AttentionSequence::MakeRoom(const SequenceChunk& chunk) {
+  return pages_.Extend(pages_.num_tokens() + static_cast<int64_t>(chunk.token_ids.size()));
+}
+
 void AttentionSequence::Advance(const SequenceChunk& chunk) {
-  tokens_run_ += static_cast<int>(chunk.token_ids.size());
+  pages_.Fill(chunk.token_ids);
   if (tracks_seen()) AddDistinct(chunk.token_ids, seen_, distinct_);
 }
 

@@ -8,24 +8,28 @@
 
 #include "absl/status/status.h"
 #include "attention_worker/attention_client.h"
-#include "attention_worker/kv_cache/kv_block_pool.h"
+#include "attention_worker/kv_cache/page_table.h"
 
 namespace tramontane {
 
 // Changes only when a step has succeeded. Used by the step thread only.
 class AttentionSequence {
  public:
-  // `pages` cover spec.max_total_tokens positions.
-  AttentionSequence(SequenceSpec spec, PageTable pages, int vocab_size);
+  // `pool` outlives it.
+  AttentionSequence(SequenceSpec spec, KvBlockPool* pool, int vocab_size);
 
-  const SequenceSpec& spec() const { return spec_; }
+  const SequenceSpec& spec() const { return spec_; }  // without token_ids
   const std::vector<int32_t>& page_table() const { return pages_.blocks(); }
-  int tokens_run() const { return tokens_run_; }
+  // Those that the prefix cache had at the beginning, and those of the chunks since.
+  int tokens_run() const { return static_cast<int>(pages_.num_tokens()); }
 
   // Whether `chunk` may run next: INVALID_ARGUMENT for no tokens, an id outside the vocabulary, or
   // targets that do not fit; FAILED_PRECONDITION for another position than the next or one past
   // max_total_tokens.
   absl::Status CheckChunk(const SequenceChunk& chunk) const;
+
+  // KV blocks for the chunk's positions; false, and unchanged, where too few are free.
+  bool MakeRoom(const SequenceChunk& chunk);
 
   // The chunk's step has succeeded.
   void Advance(const SequenceChunk& chunk);
@@ -40,10 +44,9 @@ class AttentionSequence {
   static void AddDistinct(std::span<const int32_t> token_ids, std::vector<bool>& seen,
                           std::vector<int32_t>& distinct);
 
-  const SequenceSpec spec_;
+  SequenceSpec spec_;
   const int vocab_size_;
-  const PageTable pages_;
-  int tokens_run_ = 0;
+  PageTable pages_;
   std::vector<bool> seen_;         // [vocab_size], or empty without a repetition penalty
   std::vector<int32_t> distinct_;  // the ids that seen_ marks, in order of appearance
 };

@@ -53,7 +53,7 @@ class LocalAttentionWorker : public AttentionWorker {
   // The parts that can fail.
   absl::Status Build(Backend* backend, const ExpertDirectory* directory);
 
-  absl::Status AddSequence(const SequenceSpec& spec) override;
+  absl::StatusOr<int> AddSequence(const SequenceSpec& spec) override;
   absl::StatusOr<StepResult> Step(const StepRequest& request) override;
   void ReleaseSequence(SequenceId id) override { sequences_.erase(id); }
   KvCacheUsage kv_cache_usage() const override;
@@ -63,6 +63,9 @@ class LocalAttentionWorker : public AttentionWorker {
   // The chunks' sequences, in order. NOT_FOUND for one that was not added, INVALID_ARGUMENT for one
   // given twice or too many rows, and as AttentionSequence::CheckChunk.
   absl::StatusOr<std::vector<AttentionSequence*>> FindSequences(const StepRequest& request);
+  // KV blocks for all chunks. RESOURCE_EXHAUSTED where too few are free.
+  absl::Status MakeRoom(const StepRequest& request,
+                        const std::vector<AttentionSequence*>& sequences);
   // Copies a layer's routing to the chunks that want it.
   void RecordRouting(const std::vector<AttentionSequence*>& sequences, const TokenBatch& batch,
                      const LayerTrace& trace, StepResult& result) const;
@@ -103,7 +106,7 @@ absl::Status LocalAttentionWorker::Build(Backend* backend, const ExpertDirectory
   return absl::OkStatus();
 }
 
-absl::Status LocalAttentionWorker::AddSequence(const SequenceSpec& spec) {
+absl::StatusOr<int> LocalAttentionWorker::AddSequence(const SequenceSpec& spec) {
   if (sequences_.count(spec.id) != 0) {
     return absl::InvalidArgumentError(absl::StrCat("sequence id ", spec.id, " is in use"));
   }
@@ -116,20 +119,25 @@ absl::Status LocalAttentionWorker::AddSequence(const SequenceSpec& spec) {
                      "], the lesser of the model's context and the KV cache's capacity; found ",
                      spec.max_total_tokens));
   }
-  std::optional<PageTable> pages = cache_->pool().Reserve(spec.max_total_tokens);
-  if (!pages.has_value()) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "sequence ", spec.id, " needs ", pool.BlocksFor(spec.max_total_tokens), " KV blocks, ",
-        pool.num_free_blocks(), " are free; try again when another sequence has ended"));
+  for (const int32_t id : spec.token_ids) {
+    if (id < 0 || id >= config_.vocab_size) {
+      return absl::InvalidArgumentError(absl::StrCat("sequence ", spec.id,
+                                                     ": expected token ids in [0, ",
+                                                     config_.vocab_size, "), found ", id));
+    }
   }
-  sequences_.try_emplace(spec.id, spec, *std::move(pages), config_.vocab_size);
-  return absl::OkStatus();
+  const auto [added, inserted] =
+      sequences_.try_emplace(spec.id, spec, &cache_->pool(), config_.vocab_size);
+  return added->second.tokens_run();
 }
 
 absl::StatusOr<StepResult> LocalAttentionWorker::Step(const StepRequest& request) {
   const absl::Time start = absl::Now();
   absl::StatusOr<std::vector<AttentionSequence*>> sequences = FindSequences(request);
   if (!sequences.ok()) return sequences.status();
+
+  const absl::Status room = MakeRoom(request, *sequences);
+  if (!room.ok()) return room;
 
   TokenBatch batch;
   StepResult result;
@@ -181,6 +189,19 @@ absl::StatusOr<std::vector<AttentionSequence*>> LocalAttentionWorker::FindSequen
         "a step: expected rows in [1, ", options_.max_step_tokens, "], found ", num_rows));
   }
   return sequences;
+}
+
+absl::Status LocalAttentionWorker::MakeRoom(const StepRequest& request,
+                                            const std::vector<AttentionSequence*>& sequences) {
+  for (size_t i = 0; i < request.chunks.size(); ++i) {
+    if (sequences[i]->MakeRoom(request.chunks[i])) continue;
+    // What others of the step have taken stays theirs, for their next attempt.
+    return absl::ResourceExhaustedError(
+        absl::StrCat("sequence ", request.chunks[i].id, ": no KV blocks for ",
+                     request.chunks[i].token_ids.size(), " more tokens, ",
+                     cache_->pool().num_free_blocks(), " are free; release another sequence"));
+  }
+  return absl::OkStatus();
 }
 
 void LocalAttentionWorker::RecordRouting(const std::vector<AttentionSequence*>& sequences,

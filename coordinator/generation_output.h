@@ -19,6 +19,7 @@ struct GenerationSummary {
   FinishReason finish_reason = FinishReason::kStop;
   int prompt_tokens = 0;
   int completion_tokens = 0;
+  int cached_prompt_tokens = 0;        // that the prefix cache had when the request started
   absl::Duration queue;                // from arrival to the first step
   absl::Duration time_to_first_token;  // from arrival; zero where there was no new token
   absl::Duration total;                // from arrival

@@ -27,6 +27,7 @@ struct GenerationRequest {
   std::optional<float> repetition_penalty;
   std::vector<std::pair<uint32_t, float>> logit_bias;
   std::optional<uint64_t> seed;
+  int32_t priority = 0;
 
   std::vector<std::string> stop;
   std::vector<uint32_t> stop_token_ids;
@@ -44,6 +45,7 @@ struct GenerationPlan {
   std::vector<int32_t> prompt_token_ids;  // at least one
   int max_tokens = 0;                     // 0 runs the prompt only
   SamplingParams sampling;
+  int priority = 0;  // higher runs first
 
   std::vector<std::string> stop;        // none empty
   std::vector<int32_t> stop_token_ids;  // with the end-of-sequence tokens, unless ignored; sorted

@@ -327,7 +327,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint) {
     experts->discovery->AwaitFirstAttempts(2 * kConnectTimeout);
   }
 
-  Scheduler scheduler(attention->get(), model->tokenizer.get(), &metrics, SchedulingOptions());
+  Scheduler scheduler({attention->get()}, model->tokenizer.get(), &metrics, SchedulingOptions());
   scheduler.Start();
   InferenceService::Dependencies dependencies;
   dependencies.model = &*model;

@@ -140,6 +140,11 @@ absl::Status CheckOutputs(const GenerationRequest& request, const ServedModel& m
     return absl::InvalidArgumentError(absl::StrCat("top_logprobs is ", request.top_logprobs,
                                                    "; expected at most ", kMaxTopLogprobs));
   }
+  if (std::abs(int64_t{request.priority}) > kMaxPriority) {
+    return absl::InvalidArgumentError(absl::StrCat("priority is ", request.priority,
+                                                   "; expected a number in [-", kMaxPriority, ", ",
+                                                   kMaxPriority, "]"));
+  }
   return request.echo ? CheckHasTokenizer(model, "echo") : absl::OkStatus();
 }
 
@@ -173,6 +178,7 @@ absl::StatusOr<GenerationPlan> PlanGeneration(const GenerationRequest& request,
   // Alternatives stand beside log-probabilities: asked for alone, they mean those of new tokens.
   plan.logprobs = request.logprobs || (request.top_logprobs > 0 && !request.prompt_logprobs);
   plan.routing = request.routing;
+  plan.priority = request.priority;
   return plan;
 }
 

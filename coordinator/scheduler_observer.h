@@ -10,19 +10,25 @@
 
 namespace tramontane {
 
-// Calls come from the step thread; implementations return quickly. The default ignores everything.
+// Calls come from the step threads, one for each attention worker; implementations return quickly.
+// The default ignores everything.
 class SchedulerObserver {
  public:
   virtual ~SchedulerObserver() = default;
   // A request entered its first step.
   virtual void OnStarted(absl::Duration /*queue*/) {}
+  // An attention worker has taken a sequence, for the first time or after a preemption: so many
+  // tokens are known of it, and so many of these were in the prefix cache.
+  virtual void OnAdmitted(int64_t /*num_tokens*/, int64_t /*cached_tokens*/) {}
+  // A sequence gave its KV blocks back for one that came before it.
+  virtual void OnPreempted() {}
   // A step has run so many prompt tokens, and chosen so many new tokens.
   virtual void OnStepTokens(int64_t /*prompt_tokens*/, int64_t /*new_tokens*/) {}
   virtual void OnFirstToken(absl::Duration /*since_arrival*/) {}
   virtual void OnNextToken(absl::Duration /*since_the_one_before*/) {}
   // A request left, for whatever reason.
   virtual void OnEnded(const absl::Status& /*status*/, absl::Duration /*since_arrival*/) {}
-  // After every round.
+  // After every round, over all attention workers.
   virtual void OnRound(int64_t /*num_running*/, int64_t /*num_waiting*/,
                        const KvCacheUsage& /*usage*/) {}
 };

@@ -12,7 +12,7 @@ namespace tramontane {
 namespace {
 
 // A prompt's details go out in outputs of at most so many tokens, so that no message grows large.
-constexpr size_t kPromptTokensPerOutput = 512;
+constexpr int kPromptTokensPerOutput = 512;
 
 absl::Status CheckResult(const SequenceChunk& chunk, const ChunkResult& result) {
   const auto num_targets = std::count_if(
@@ -46,13 +46,15 @@ ChunkRouting RoutingOfRows(const ChunkRouting& routing, size_t num_rows, size_t 
 Sequence::Sequence(SequenceId id, GenerationPlan plan, const Tokenizer* tokenizer,
                    std::shared_ptr<TokenStream> stream, absl::Time arrival, absl::Time deadline)
     : id_(id),
-      plan_(std::move(plan)),
       stream_(std::move(stream)),
       arrival_(arrival),
       deadline_(deadline),
-      detokenizer_(tokenizer, plan_.prompt_token_ids, plan_.echo),
+      token_ids_(std::move(plan.prompt_token_ids)),
+      prompt_tokens_(static_cast<int>(token_ids_.size())),
+      plan_(std::move(plan)),
+      detokenizer_(tokenizer, token_ids_, plan_.echo),
       stop_strings_(plan_.stop) {
-  TRAMONTANE_CHECK(!plan_.prompt_token_ids.empty());
+  TRAMONTANE_CHECK(!token_ids_.empty());
   // Nothing predicts the first token.
   next_prompt_logprob_.logprob = std::numeric_limits<float>::quiet_NaN();
 }
@@ -61,11 +63,20 @@ SequenceSpec Sequence::Spec() const {
   SequenceSpec spec;
   spec.id = id_;
   spec.sampling = plan_.sampling;
-  spec.max_total_tokens = prompt_tokens() + plan_.max_tokens;
+  spec.max_total_tokens = prompt_tokens_ + plan_.max_tokens;
   spec.num_top_logprobs = plan_.top_logprobs;
   spec.want_logprobs = plan_.logprobs;
   spec.want_routing = plan_.routing;
+  spec.token_ids = token_ids_;
+  // The last row yields the next token; and a row whose details are wanted has to run for them.
+  const bool wanted = plan_.routing || (plan_.prompt_logprobs && rows_streamed_ < prompt_tokens_);
+  spec.max_cached_tokens = std::min(wanted ? rows_streamed_ : num_tokens(), num_tokens() - 1);
   return spec;
+}
+
+void Sequence::OnAdmitted(int cached) {
+  rows_run_ = cached;
+  if (!cached_tokens_.has_value()) cached_tokens_ = cached;
 }
 
 SequenceChunk Sequence::NextChunk(int max_rows) const {
@@ -73,20 +84,14 @@ SequenceChunk Sequence::NextChunk(int max_rows) const {
   SequenceChunk chunk;
   chunk.id = id_;
   chunk.first_position = rows_run_;
-  if (!prefilling()) {
-    chunk.token_ids = {last_token_id_};
-    chunk.sample = true;
-    return chunk;
-  }
-  const std::vector<int32_t>& prompt = plan_.prompt_token_ids;
-  const int end = std::min(rows_run_ + max_rows, prompt_tokens());
-  chunk.token_ids.assign(prompt.begin() + rows_run_, prompt.begin() + end);
-  chunk.sample = end == prompt_tokens() && plan_.max_tokens > 0;
-  if (plan_.prompt_logprobs) {
+  const int end = std::min(rows_run_ + max_rows, num_tokens());
+  chunk.token_ids.assign(token_ids_.begin() + rows_run_, token_ids_.begin() + end);
+  chunk.sample = end == num_tokens() && plan_.max_tokens > 0;
+  if (plan_.prompt_logprobs && rows_run_ < prompt_tokens_) {
     // The token after the chunk is the last row's target, so chunks leave no gap.
-    for (int next = rows_run_ + 1; next <= end; ++next) {
-      chunk.target_token_ids.push_back(next < prompt_tokens() ? prompt[static_cast<size_t>(next)]
-                                                              : -1);
+    for (int row = rows_run_; row < end; ++row) {
+      const bool wanted = row >= rows_streamed_ && row + 1 < prompt_tokens_;
+      chunk.target_token_ids.push_back(wanted ? token_ids_[static_cast<size_t>(row) + 1] : -1);
     }
   }
   return chunk;
@@ -99,13 +104,18 @@ void Sequence::MarkStarted(absl::Time now) {
 absl::Status Sequence::Consume(const SequenceChunk& chunk, ChunkResult result, absl::Time now) {
   const absl::Status fits = CheckResult(chunk, result);
   if (!fits.ok()) return fits;
-  GenerationOutput output;
-  if (prefilling()) {
-    StreamPrompt(chunk, result);
-  } else {
-    output.routing = std::move(result.routing);
+  const int end = rows_run_ + static_cast<int>(chunk.token_ids.size());
+  if (rows_streamed_ < std::min(end, prompt_tokens_)) {
+    StreamPrompt(chunk, std::min(end, prompt_tokens_), result);
   }
-  rows_run_ += static_cast<int>(chunk.token_ids.size());
+  GenerationOutput output;
+  if (end > rows_streamed_ && end > prompt_tokens_ && plan_.routing) {
+    output.routing = RoutingOfRows(result.routing, chunk.token_ids.size(),
+                                   static_cast<size_t>(rows_streamed_ - rows_run_),
+                                   static_cast<size_t>(end - rows_run_));
+    rows_streamed_ = end;
+  }
+  rows_run_ = end;
   if (result.sampled.has_value()) {
     TakeToken(*result.sampled, now, output);
   } else if (!prefilling()) {
@@ -115,28 +125,33 @@ absl::Status Sequence::Consume(const SequenceChunk& chunk, ChunkResult result, a
   return absl::OkStatus();
 }
 
-void Sequence::StreamPrompt(const SequenceChunk& chunk, ChunkResult& result) {
+void Sequence::StreamPrompt(const SequenceChunk& chunk, int end, ChunkResult& result) {
+  const int begin = std::exchange(rows_streamed_, end);
   if (!wants_prompt_tokens()) return;
-  const size_t num_rows = chunk.token_ids.size();
+  // Rows that the prefix cache had are before the chunk, and then nothing but their tokens is
+  // wanted.
+  const int num_rows = end - begin;
   if (plan_.prompt_logprobs) {
     // Row i predicts token i + 1: each token's log-probability came with the row before it.
     result.targets.insert(result.targets.begin(), std::move(next_prompt_logprob_));
-    if (result.targets.size() > num_rows) {
+    if (result.targets.size() > static_cast<size_t>(num_rows)) {
       next_prompt_logprob_ = std::move(result.targets.back());
     }
   }
-  for (size_t begin = 0; begin < num_rows; begin += kPromptTokensPerOutput) {
-    const size_t end = std::min(begin + kPromptTokensPerOutput, num_rows);
+  for (int first = begin; first < end; first += kPromptTokensPerOutput) {
+    const int last = std::min(first + kPromptTokensPerOutput, end);
     GenerationOutput output;
-    if (begin == 0 && rows_run_ == 0) output.text = detokenizer_.prompt_text();
-    output.prompt_token_ids.assign(chunk.token_ids.begin() + static_cast<ptrdiff_t>(begin),
-                                   chunk.token_ids.begin() + static_cast<ptrdiff_t>(end));
-    output.prompt_routing = RoutingOfRows(result.routing, num_rows, begin, end);
-    for (size_t i = begin; plan_.prompt_logprobs && i < end; ++i) {
-      output.prompt_logprobs.push_back(result.targets[i].logprob);
-      if (plan_.top_logprobs > 0) {
-        output.prompt_top_logprobs.push_back(std::move(result.targets[i].top));
-      }
+    if (first == 0) output.text = detokenizer_.prompt_text();
+    output.prompt_token_ids.assign(token_ids_.begin() + first, token_ids_.begin() + last);
+    if (plan_.routing) {
+      output.prompt_routing = RoutingOfRows(result.routing, chunk.token_ids.size(),
+                                            static_cast<size_t>(first - chunk.first_position),
+                                            static_cast<size_t>(last - chunk.first_position));
+    }
+    for (int i = first; plan_.prompt_logprobs && i < last; ++i) {
+      TokenLogprob& target = result.targets[static_cast<size_t>(i - begin)];
+      output.prompt_logprobs.push_back(target.logprob);
+      if (plan_.top_logprobs > 0) output.prompt_top_logprobs.push_back(std::move(target.top));
     }
     stream_->Append(std::move(output));
   }
@@ -144,10 +159,9 @@ void Sequence::StreamPrompt(const SequenceChunk& chunk, ChunkResult& result) {
 
 void Sequence::TakeToken(const TokenLogprob& sampled, absl::Time now, GenerationOutput& output) {
   const int32_t token_id = sampled.token_id;
-  last_token_id_ = token_id;
+  token_ids_.push_back(token_id);
   last_token_time_ = now;
   if (!first_token_time_.has_value()) first_token_time_ = now;
-  ++completion_tokens_;
   output.token_ids.push_back(token_id);
   if (plan_.logprobs) {
     output.logprobs.push_back(sampled.logprob);
@@ -161,7 +175,7 @@ void Sequence::TakeToken(const TokenLogprob& sampled, absl::Time now, Generation
   output.text += stop_strings_.Feed(detokenizer_.Feed(token_id));
   if (stop_strings_.stopped()) {
     Finish(FinishReason::kStop, now, output);
-  } else if (completion_tokens_ == plan_.max_tokens) {
+  } else if (completion_tokens() == plan_.max_tokens) {
     Finish(FinishReason::kLength, now, output);
   }
 }
@@ -175,7 +189,8 @@ void Sequence::Finish(FinishReason reason, absl::Time now, GenerationOutput& out
   GenerationSummary summary;
   summary.finish_reason = stop_strings_.stopped() ? FinishReason::kStop : reason;
   summary.prompt_tokens = prompt_tokens();
-  summary.completion_tokens = completion_tokens_;
+  summary.completion_tokens = completion_tokens();
+  summary.cached_prompt_tokens = cached_tokens_.value_or(0);
   summary.queue = started_.value_or(now) - arrival_;
   if (first_token_time_.has_value()) summary.time_to_first_token = *first_token_time_ - arrival_;
   summary.total = now - arrival_;

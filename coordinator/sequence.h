@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -16,6 +18,9 @@
 
 namespace tramontane {
 
+// Who runs before whom: the lesser one. The priority, negated, then the order of arrival.
+using Precedence = std::pair<int, SequenceId>;
+
 // From a plan to chunks for the attention worker, and from their results to outputs for the client.
 // Belongs to the step thread once it is admitted.
 class Sequence {
@@ -25,15 +30,28 @@ class Sequence {
            std::shared_ptr<TokenStream> stream, absl::Time arrival, absl::Time deadline);
 
   SequenceId id() const { return id_; }
+  Precedence precedence() const { return {-plan_.priority, id_}; }
+  // As the attention worker must know it now: after a preemption, with what was sampled until then.
   SequenceSpec Spec() const;
   TokenStream& stream() const { return *stream_; }
   absl::Time arrival() const { return arrival_; }
   absl::Time deadline() const { return deadline_; }
-  int prompt_tokens() const { return static_cast<int>(plan_.prompt_token_ids.size()); }
-  int completion_tokens() const { return completion_tokens_; }
+  int prompt_tokens() const { return prompt_tokens_; }
+  int completion_tokens() const { return num_tokens() - prompt_tokens_; }
+  // Known ones: the prompt, and what was sampled.
+  const std::vector<int32_t>& token_ids() const { return token_ids_; }
+  int num_tokens() const { return static_cast<int>(token_ids_.size()); }
+  // Of these, how many have gone through the model and are in the KV cache.
+  int rows_run() const { return rows_run_; }
 
-  // Part of the prompt is still to be run.
-  bool prefilling() const { return rows_run_ < prompt_tokens(); }
+  // More is to be run than the token that was sampled last: a prompt, or what a preemption threw
+  // away.
+  bool prefilling() const { return rows_run_ < prompt_tokens_ || rows_run_ + 1 < num_tokens(); }
+  // An attention worker has taken the sequence, and has `cached` of its tokens in its KV cache.
+  void OnAdmitted(int cached);
+  // The attention worker has let it go. What it had run is to be run again; nothing of it is
+  // streamed twice.
+  void OnPreempted() { rows_run_ = 0; }
   // The next tokens to run, at most `max_rows` (at least 1).
   SequenceChunk NextChunk(int max_rows) const;
   // The sequence enters a step; the first time ends its wait.
@@ -52,22 +70,25 @@ class Sequence {
 
  private:
   bool wants_prompt_tokens() const { return plan_.echo || plan_.prompt_logprobs || plan_.routing; }
-  void StreamPrompt(const SequenceChunk& chunk, ChunkResult& result);
+  // Streams what is known of the prompt's rows up to `end` and was not streamed before.
+  void StreamPrompt(const SequenceChunk& chunk, int end, ChunkResult& result);
   void TakeToken(const TokenLogprob& sampled, absl::Time now, GenerationOutput& output);
   void Finish(FinishReason reason, absl::Time now, GenerationOutput& output);
 
   const SequenceId id_;
-  const GenerationPlan plan_;
   const std::shared_ptr<TokenStream> stream_;
   const absl::Time arrival_;
   const absl::Time deadline_;
+  std::vector<int32_t> token_ids_;
+  const int prompt_tokens_;
+  const GenerationPlan plan_;  // without its prompt, which is in token_ids_
 
   Detokenizer detokenizer_;
   StopStrings stop_strings_;
-  TokenLogprob next_prompt_logprob_;  // of the first prompt token that is still to be run
-  int rows_run_ = 0;                  // tokens that have gone through the model
-  int32_t last_token_id_ = 0;         // sampled, to be run next
-  int completion_tokens_ = 0;
+  TokenLogprob next_prompt_logprob_;  // of the first prompt token that is still to be streamed
+  int rows_run_ = 0;
+  int rows_streamed_ = 0;             // whose details the client has, where it wants them
+  std::optional<int> cached_tokens_;  // of the prompt, when it was first admitted
   bool finished_ = false;
   std::optional<absl::Time> started_;
   std::optional<absl::Time> first_token_time_;

@@ -65,7 +65,8 @@ std::string ToJson(const v1::GenerateRequest& request, const v1::GenerateRespons
   }
   json["finish_reason"] = v1::FinishReason_Name(all.finish_reason());
   json["usage"] = {{"prompt_tokens", all.usage().prompt_tokens()},
-                   {"completion_tokens", all.usage().completion_tokens()}};
+                   {"completion_tokens", all.usage().completion_tokens()},
+                   {"cached_prompt_tokens", all.usage().cached_prompt_tokens()}};
   json["timings"] = {{"queue_ms", all.timings().queue_ms()},
                      {"time_to_first_token_ms", all.timings().time_to_first_token_ms()},
                      {"total_ms", all.timings().total_ms()}};

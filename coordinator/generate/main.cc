@@ -55,6 +55,7 @@ ABSL_FLAG(bool, logprobs, false, "With --json: log-probabilities of the new toke
 ABSL_FLAG(uint32_t, top_logprobs, 0, "With --json: so many alternatives beside each, at most 20.");
 ABSL_FLAG(bool, prompt_logprobs, false, "With --json: log-probabilities of the prompt's tokens.");
 ABSL_FLAG(bool, routing, false, "With --json: experts and weights of every layer for every token.");
+ABSL_FLAG(int32_t, priority, 0, "[-100, 100]; higher runs first.");
 
 ABSL_FLAG(bool, chat, false,
           "The prompt is a user's message in the instruct format, not text to continue.");
@@ -79,6 +80,7 @@ RequestFlags ReadRequestFlags() {
   flags.repetition_penalty = absl::GetFlag(FLAGS_repetition_penalty);
   flags.logit_bias = absl::GetFlag(FLAGS_logit_bias);
   flags.seed = absl::GetFlag(FLAGS_seed);
+  flags.priority = absl::GetFlag(FLAGS_priority);
   flags.stop = absl::GetFlag(FLAGS_stop);
   flags.stop_token_ids = absl::GetFlag(FLAGS_stop_token_ids);
   flags.ignore_eos = absl::GetFlag(FLAGS_ignore_eos);

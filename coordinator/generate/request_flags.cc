@@ -112,6 +112,7 @@ absl::StatusOr<v1::GenerateRequest> BuildRequest(const RequestFlags& flags) {
   request.set_top_logprobs(flags.top_logprobs);
   request.set_prompt_logprobs(flags.prompt_logprobs);
   request.set_routing(flags.routing);
+  request.set_priority(flags.priority);
   return request;
 }
 

@@ -34,6 +34,7 @@ struct RequestFlags {
   uint32_t top_logprobs = 0;
   bool prompt_logprobs = false;
   bool routing = false;
+  int32_t priority = 0;
 };
 
 // INVALID_ARGUMENT naming the flag and what is wrong with it, for lists that are not what they

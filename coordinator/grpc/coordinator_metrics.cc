@@ -69,8 +69,16 @@ void CoordinatorMetrics::AddRequestMetrics() {
                              "From a request's arrival to its first step.", LatencyBuckets());
   num_running_ = AddGauge("tramontane_num_requests_running", "Requests that hold KV blocks.");
   num_waiting_ = AddGauge("tramontane_num_requests_waiting", "Requests that wait to run.");
-  kv_cache_usage_ =
-      AddGauge("tramontane_kv_cache_usage_ratio", "Share of the KV blocks that are reserved.");
+  kv_cache_usage_ = AddGauge("tramontane_kv_cache_usage_ratio",
+                             "Share of the KV blocks that requests hold; the others may still "
+                             "serve prefix hits.");
+  prefix_queries_ = AddCounter("tramontane_prefix_cache_queries_total",
+                               "Tokens of requests that attention workers have taken.");
+  prefix_hits_ = AddCounter("tramontane_prefix_cache_hits_total",
+                            "Of these, tokens that were in the prefix cache.");
+  preemptions_ = AddCounter("tramontane_preemptions_total",
+                            "Requests that gave their KV blocks back for an earlier one, to run "
+                            "again later.");
   prompt_tokens_ =
       AddCounter("tramontane_prompt_tokens_total", "Prompt tokens that went through the model.");
   generation_tokens_ = AddCounter("tramontane_generation_tokens_total", "New tokens made.");
@@ -198,6 +206,13 @@ void CoordinatorMetrics::OnStep(int64_t num_rows, absl::Duration total,
 void CoordinatorMetrics::OnStarted(absl::Duration queue) {
   queue_time_->Observe(absl::ToDoubleSeconds(queue));
 }
+
+void CoordinatorMetrics::OnAdmitted(int64_t num_tokens, int64_t cached_tokens) {
+  prefix_queries_->Increment(static_cast<double>(num_tokens));
+  prefix_hits_->Increment(static_cast<double>(cached_tokens));
+}
+
+void CoordinatorMetrics::OnPreempted() { preemptions_->Increment(); }
 
 void CoordinatorMetrics::OnStepTokens(int64_t prompt_tokens, int64_t new_tokens) {
   prompt_tokens_->Increment(static_cast<double>(prompt_tokens));

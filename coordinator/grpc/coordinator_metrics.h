@@ -47,6 +47,8 @@ class CoordinatorMetrics final : public StepObserver, public SchedulerObserver {
   void OnStep(int64_t num_rows, absl::Duration total, absl::Duration expert_wait) override;
 
   void OnStarted(absl::Duration queue) override;
+  void OnAdmitted(int64_t num_tokens, int64_t cached_tokens) override;
+  void OnPreempted() override;
   void OnStepTokens(int64_t prompt_tokens, int64_t new_tokens) override;
   void OnFirstToken(absl::Duration since_arrival) override;
   void OnNextToken(absl::Duration since_the_one_before) override;
@@ -74,6 +76,9 @@ class CoordinatorMetrics final : public StepObserver, public SchedulerObserver {
   prometheus::Gauge* num_running_;
   prometheus::Gauge* num_waiting_;
   prometheus::Gauge* kv_cache_usage_;
+  prometheus::Counter* prefix_queries_;
+  prometheus::Counter* prefix_hits_;
+  prometheus::Counter* preemptions_;
   prometheus::Counter* prompt_tokens_;
   prometheus::Counter* generation_tokens_;
 

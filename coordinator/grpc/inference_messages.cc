@@ -44,6 +44,8 @@ void SetSummary(const GenerationSummary& summary, v1::GenerateResponse& message)
                                 : v1::FINISH_REASON_LENGTH);
   message.mutable_usage()->set_prompt_tokens(static_cast<uint32_t>(summary.prompt_tokens));
   message.mutable_usage()->set_completion_tokens(static_cast<uint32_t>(summary.completion_tokens));
+  message.mutable_usage()->set_cached_prompt_tokens(
+      static_cast<uint32_t>(summary.cached_prompt_tokens));
   v1::Timings& timings = *message.mutable_timings();
   timings.set_queue_ms(absl::ToDoubleMilliseconds(summary.queue));
   timings.set_time_to_first_token_ms(absl::ToDoubleMilliseconds(summary.time_to_first_token));
@@ -75,6 +77,7 @@ GenerationRequest FromMessage(const v1::GenerateRequest& message) {
   request.top_logprobs = message.top_logprobs();
   request.prompt_logprobs = message.prompt_logprobs();
   request.routing = message.routing();
+  request.priority = message.priority();
   return request;
 }
 

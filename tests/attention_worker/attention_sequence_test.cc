@@ -19,7 +19,14 @@ class AttentionSequenceTest : public ::testing::Test {
     SequenceSpec spec;
     spec.max_total_tokens = 8;
     spec.sampling.repetition_penalty = repetition_penalty;
-    return AttentionSequence(spec, *pool_.Reserve(8), kVocabSize);
+    spec.token_ids = {5, 5, 7, 2};
+    spec.max_cached_tokens = 3;
+    return AttentionSequence(spec, &pool_, kVocabSize);
+  }
+
+  static void Run(AttentionSequence& sequence, const SequenceChunk& chunk) {
+    ASSERT_TRUE(sequence.MakeRoom(chunk));
+    sequence.Advance(chunk);
   }
 
   static SequenceChunk Chunk(int first_position, std::vector<int32_t> token_ids) {
@@ -29,12 +36,12 @@ class AttentionSequenceTest : public ::testing::Test {
     return chunk;
   }
 
-  KvBlockPool pool_{4, 16};
+  KvBlockPool pool_{8, 2};
 };
 
 TEST_F(AttentionSequenceTest, AdvancesByTheTokensThatRan) {
   AttentionSequence sequence = Make(1.0f);
-  sequence.Advance(Chunk(0, {1, 2, 3}));
+  Run(sequence, Chunk(0, {1, 2, 3}));
   EXPECT_EQ(sequence.tokens_run(), 3);
   EXPECT_TRUE(sequence.CheckChunk(Chunk(3, {4})).ok());
   EXPECT_EQ(sequence.CheckChunk(Chunk(0, {4})).code(), absl::StatusCode::kFailedPrecondition);
@@ -44,13 +51,23 @@ TEST_F(AttentionSequenceTest, SeenTokensAreThoseThatRanAndTheChunks) {
   AttentionSequence sequence = Make(1.5f);
   EXPECT_THAT(sequence.SeenWith(Chunk(0, {5, 5, 7})), ElementsAre(5, 7));
   EXPECT_THAT(sequence.SeenWith(Chunk(0, {9})), ElementsAre(9));  // asking changes nothing
-  sequence.Advance(Chunk(0, {5, 5, 7}));
+  Run(sequence, Chunk(0, {5, 5, 7}));
   EXPECT_THAT(sequence.SeenWith(Chunk(3, {7, 2})), ElementsAre(5, 7, 2));
+}
+
+TEST_F(AttentionSequenceTest, StartsAfterWhatThePrefixCacheHolds) {
+  AttentionSequence first = Make(1.5f);
+  Run(first, Chunk(0, {5, 5, 7, 2}));
+  const AttentionSequence second = Make(1.5f);
+  EXPECT_EQ(second.tokens_run(), 2);  // one block: max_cached_tokens ends inside of the second
+  EXPECT_EQ(second.page_table().front(), first.page_table().front());
+  EXPECT_TRUE(second.CheckChunk(Chunk(2, {7})).ok());
+  EXPECT_THAT(second.SeenWith(Chunk(2, {7})), ElementsAre(5, 7));  // cached tokens were seen too
 }
 
 TEST_F(AttentionSequenceTest, WithoutAPenaltyNothingIsTracked) {
   AttentionSequence sequence = Make(1.0f);
-  sequence.Advance(Chunk(0, {5}));
+  Run(sequence, Chunk(0, {5}));
   EXPECT_THAT(sequence.SeenWith(Chunk(1, {6})), IsEmpty());
 }
 

@@ -27,6 +27,12 @@ using ::testing::SizeIs;
 
 const std::vector<int32_t> kPrompt = {1, 95, 6, 139, 168};
 
+std::vector<int32_t> LongPrompt(int length) {
+  std::vector<int32_t> prompt;
+  for (int i = 0; i < length; ++i) prompt.push_back(3 + i * 7 % 200);
+  return prompt;
+}
+
 class AttentionWorkerTest : public ::testing::Test {
  protected:
   void SetUp() override { Load({.placement = TwoWorkers}); }
@@ -45,7 +51,7 @@ class AttentionWorkerTest : public ::testing::Test {
     spec.max_total_tokens = max_total_tokens;
     spec.want_logprobs = true;
     spec.sampling = GreedySampling();
-    return model_.worker->AddSequence(spec);
+    return model_.worker->AddSequence(spec).status();
   }
 
   static SequenceChunk Chunk(SequenceId id, int first_position, std::vector<int32_t> token_ids) {
@@ -88,13 +94,15 @@ TEST_F(AttentionWorkerTest, RefusesOptionsOutOfRange) {
   }
 }
 
-TEST_F(AttentionWorkerTest, ReservesBlocksUntilRelease) {
+TEST_F(AttentionWorkerTest, TakesBlocksAsTheyAreNeededUntilRelease) {
   const KvCacheUsage before = model_.worker->kv_cache_usage();
   EXPECT_EQ(before.block_size, 16);
   EXPECT_EQ(before.num_blocks, 256);
   EXPECT_EQ(before.num_free_blocks, 256);
   ASSERT_TRUE(Add(1, 33).ok());
-  EXPECT_EQ(model_.worker->kv_cache_usage().num_free_blocks, 253);
+  EXPECT_EQ(model_.worker->kv_cache_usage().num_free_blocks, 256);
+  ASSERT_TRUE(Step({Chunk(1, 0, std::vector<int32_t>(17, 3))}).ok());
+  EXPECT_EQ(model_.worker->kv_cache_usage().num_free_blocks, 254);
   model_.worker->ReleaseSequence(1);
   model_.worker->ReleaseSequence(1);  // and an unknown id is ignored
   EXPECT_EQ(model_.worker->kv_cache_usage().num_free_blocks, 256);
@@ -103,9 +111,49 @@ TEST_F(AttentionWorkerTest, ReservesBlocksUntilRelease) {
 TEST_F(AttentionWorkerTest, AFullCacheIsResourceExhaustedUntilARelease) {
   Load({.attention = {.kv_cache_tokens = 64}});
   ASSERT_TRUE(Add(1, 64).ok());
-  EXPECT_EQ(Add(2, 1).code(), absl::StatusCode::kResourceExhausted);
+  ASSERT_TRUE(Add(2, 64).ok());
+  ASSERT_TRUE(Step({Chunk(1, 0, std::vector<int32_t>(49, 3))}).ok());
+  const SequenceChunk second = Chunk(2, 0, kPrompt);
+  EXPECT_EQ(StepCode({second}), absl::StatusCode::kResourceExhausted);
   model_.worker->ReleaseSequence(1);
-  EXPECT_TRUE(Add(2, 1).ok());
+  EXPECT_TRUE(Step({second}).ok());
+}
+
+TEST_F(AttentionWorkerTest, APrefixHitChangesNoBit) {
+  const std::vector<int32_t> prompt = LongPrompt(40);
+  SequenceSpec spec;
+  spec.id = 1;
+  spec.max_total_tokens = 41;
+  spec.want_logprobs = true;
+  spec.num_top_logprobs = 5;
+  spec.sampling = GreedySampling();
+  spec.token_ids = prompt;
+  spec.max_cached_tokens = 39;
+  const absl::StatusOr<int> alone = model_.worker->AddSequence(spec);
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_EQ(*alone, 0);
+  const auto expected = Step({Chunk(1, 0, prompt)});
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  model_.worker->ReleaseSequence(1);  // the content outlives the sequence
+
+  spec.id = 2;
+  const absl::StatusOr<int> cached = model_.worker->AddSequence(spec);
+  ASSERT_TRUE(cached.ok()) << cached.status();
+  EXPECT_EQ(*cached, 32);
+  const auto hit = Step({Chunk(2, 32, {prompt.begin() + 32, prompt.end()})});
+  ASSERT_TRUE(hit.ok()) << hit.status();
+  const TokenLogprob& a = *expected->chunks[0].sampled;
+  const TokenLogprob& b = *hit->chunks[0].sampled;
+  EXPECT_EQ(a.token_id, b.token_id);
+  EXPECT_EQ(a.logprob, b.logprob);
+  EXPECT_EQ(a.top, b.top);
+}
+
+TEST_F(AttentionWorkerTest, RefusesTokenIdsOutsideTheVocabulary) {
+  SequenceSpec spec;
+  spec.max_total_tokens = 4;
+  spec.token_ids = {1, 1'000'000};
+  EXPECT_EQ(model_.worker->AddSequence(spec).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(AttentionWorkerTest, WhatCanNeverFitIsInvalid) {

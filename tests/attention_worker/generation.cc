@@ -72,8 +72,8 @@ absl::StatusOr<std::vector<Generation>> RunGenerations(AttentionClient& worker,
   size_t next = 0;
   for (size_t step = 0; next < specs.size() || !running.empty(); ++step) {
     while (next < specs.size() && next * static_cast<size_t>(schedule.join_every_steps) <= step) {
-      const absl::Status added = worker.AddSequence(SpecOf(specs[next], next));
-      if (!added.ok()) return added;
+      const absl::StatusOr<int> added = worker.AddSequence(SpecOf(specs[next], next));
+      if (!added.ok()) return added.status();
       running.push_back({&specs[next], &results[next], next, specs[next].prompt_token_ids, 0});
       ++next;
     }

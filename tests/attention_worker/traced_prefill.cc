@@ -27,8 +27,8 @@ absl::StatusOr<TracedPrefill> TracePrefill(AttentionWorker& worker, int vocab_si
   SequenceSpec spec;
   spec.max_total_tokens = static_cast<int>(prompt_token_ids.size());
   spec.num_top_logprobs = vocab_size;
-  const absl::Status added = worker.AddSequence(spec);
-  if (!added.ok()) return added;
+  const absl::StatusOr<int> added = worker.AddSequence(spec);
+  if (!added.ok()) return added.status();
   SequenceChunk chunk;
   chunk.token_ids = prompt_token_ids;
   chunk.target_token_ids.assign(prompt_token_ids.size(), 0);  // any: `top` has the whole row

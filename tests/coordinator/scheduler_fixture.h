@@ -24,6 +24,8 @@ struct RecordingObserver : SchedulerObserver {
   void OnNextToken(absl::Duration since_the_one_before) override {
     next.push_back(since_the_one_before);
   }
+  void OnAdmitted(int64_t, int64_t cached) override { cached_tokens.push_back(cached); }
+  void OnPreempted() override { ++preemptions; }
   void OnStarted(absl::Duration waited) override { queue.push_back(waited); }
   void OnEnded(const absl::Status& status, absl::Duration) override {
     ended.push_back(status.code());
@@ -33,7 +35,8 @@ struct RecordingObserver : SchedulerObserver {
     num_waiting = waiting;
   }
 
-  int64_t prompt_tokens = 0, new_tokens = 0, num_running = 0, num_waiting = 0;
+  int64_t prompt_tokens = 0, new_tokens = 0, num_running = 0, num_waiting = 0, preemptions = 0;
+  std::vector<int64_t> cached_tokens;
   std::vector<absl::Duration> first, next, queue;
   std::vector<absl::StatusCode> ended;
 };
@@ -50,13 +53,14 @@ class SchedulerFixture : public testing::Test {
                      const Tokenizer* tokenizer = nullptr) {
     options.clock = [this] { return now_; };
     attention_ = std::make_unique<FakeAttentionClient>(attention);
-    scheduler_ = std::make_unique<Scheduler>(attention_.get(), tokenizer, &observer_, options);
+    scheduler_ = std::make_unique<Scheduler>(std::vector<AttentionClient*>{attention_.get()},
+                                             tokenizer, &observer_, options);
   }
 
-  // A greedy plan of a prompt of `prompt_tokens` tokens 10, 11, …
-  static GenerationPlan Plan(int prompt_tokens, int max_tokens) {
+  // A greedy plan of a prompt of `prompt_tokens` tokens 10, 11, … (or from another first one).
+  static GenerationPlan Plan(int prompt_tokens, int max_tokens, int first_token_id = 10) {
     GenerationPlan plan;
-    for (int i = 0; i < prompt_tokens; ++i) plan.prompt_token_ids.push_back(10 + i);
+    for (int i = 0; i < prompt_tokens; ++i) plan.prompt_token_ids.push_back(first_token_id + i);
     plan.max_tokens = max_tokens;
     return plan;
   }

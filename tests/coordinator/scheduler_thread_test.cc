@@ -50,7 +50,7 @@ class SchedulerThreadTest : public testing::Test {
  protected:
   // Room for more tokens than a stream holds unread.
   SchedulerThreadTest()
-      : attention_({.num_blocks = 1024}), scheduler_(&attention_, nullptr, &observer_, {}) {
+      : attention_({.num_blocks = 1024}), scheduler_({&attention_}, nullptr, &observer_, {}) {
     scheduler_.Start();
   }
 
@@ -139,7 +139,7 @@ TEST(SchedulerStopTest, DestructionEndsWhatIsLeft) {
   SchedulerObserver observer;
   std::shared_ptr<TokenStream> stream;
   {
-    Scheduler scheduler(&attention, nullptr, &observer, {});
+    Scheduler scheduler({&attention}, nullptr, &observer, {});
     stream = *scheduler.Submit(Plan(4), absl::InfiniteFuture());
   }
   StreamReader reader(stream);

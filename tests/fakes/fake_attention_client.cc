@@ -14,7 +14,13 @@ FakeAttentionClient::FakeAttentionClient(const FakeAttentionOptions& options)
       next_token_([vocab_size = options.vocab_size](std::span<const int32_t> token_ids) {
         return DefaultNextToken(token_ids, vocab_size);
       }),
-      free_blocks_(options.num_blocks) {}
+      pool_(options.num_blocks, options.block_size) {}
+
+FakeAttentionClient::FakeSequence::FakeSequence(const SequenceSpec& sequence_spec,
+                                                KvBlockPool* pool)
+    : spec(sequence_spec),
+      pages(pool, std::span(spec.token_ids).first(static_cast<size_t>(spec.max_cached_tokens))),
+      token_ids(spec.token_ids.begin(), spec.token_ids.begin() + pages.num_tokens()) {}
 
 int32_t FakeAttentionClient::DefaultNextToken(std::span<const int32_t> token_ids, int vocab_size) {
   const auto mixed =
@@ -22,18 +28,15 @@ int32_t FakeAttentionClient::DefaultNextToken(std::span<const int32_t> token_ids
   return 3 + static_cast<int32_t>(mixed % (vocab_size - 3));
 }
 
-absl::Status FakeAttentionClient::AddSequence(const SequenceSpec& spec) {
+absl::StatusOr<int> FakeAttentionClient::AddSequence(const SequenceSpec& spec) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (sequences_.count(spec.id) != 0) return absl::InvalidArgumentError("id in use");
-  const int64_t blocks = BlocksFor(spec.max_total_tokens);
-  if (spec.max_total_tokens < 1 || blocks > options_.num_blocks) {
+  if (spec.max_total_tokens < 1 || pool_.BlocksFor(spec.max_total_tokens) > pool_.num_blocks()) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_total_tokens ", spec.max_total_tokens, " can never fit"));
   }
-  if (blocks > free_blocks_) return absl::ResourceExhaustedError("too few KV blocks are free");
-  free_blocks_ -= blocks;
-  sequences_[spec.id].spec = spec;
-  return absl::OkStatus();
+  const FakeSequence& added = sequences_.try_emplace(spec.id, spec, &pool_).first->second;
+  return static_cast<int>(added.token_ids.size());
 }
 
 absl::StatusOr<StepResult> FakeAttentionClient::Step(const StepRequest& request) {
@@ -51,6 +54,13 @@ absl::StatusOr<StepResult> FakeAttentionClient::Step(const StepRequest& request)
     const absl::Status failure = std::move(failures_.front());
     failures_.pop_front();
     return failure;
+  }
+  for (const SequenceChunk& chunk : request.chunks) {
+    FakeSequence& sequence = sequences_.at(chunk.id);
+    if (!sequence.pages.Extend(
+            static_cast<int64_t>(sequence.token_ids.size() + chunk.token_ids.size()))) {
+      return absl::ResourceExhaustedError("too few KV blocks are free");
+    }
   }
   StepResult result;
   for (const SequenceChunk& chunk : request.chunks) {
@@ -75,7 +85,7 @@ absl::Status FakeAttentionClient::CheckStep(const StepRequest& request) const {
     }
     if (chunk.first_position != static_cast<int>(sequence.token_ids.size()) ||
         after > static_cast<size_t>(sequence.spec.max_total_tokens)) {
-      return absl::FailedPreconditionError("not the next position, or past the reservation");
+      return absl::FailedPreconditionError("not the next position, or past the limit");
     }
   }
   return absl::OkStatus();
@@ -85,6 +95,7 @@ ChunkResult FakeAttentionClient::Run(FakeSequence& sequence, const SequenceChunk
   const SequenceSpec& spec = sequence.spec;
   sequence.token_ids.insert(sequence.token_ids.end(), chunk.token_ids.begin(),
                             chunk.token_ids.end());
+  sequence.pages.Fill(chunk.token_ids);
   ChunkResult result;
   result.id = chunk.id;
   for (const int32_t target : chunk.target_token_ids) {
@@ -120,16 +131,13 @@ TokenLogprob FakeAttentionClient::Logprob(int32_t token_id, int num_top) const {
 
 void FakeAttentionClient::ReleaseSequence(SequenceId id) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = sequences_.find(id);
-  if (found == sequences_.end()) return;
-  free_blocks_ += BlocksFor(found->second.spec.max_total_tokens);
-  sequences_.erase(found);
+  sequences_.erase(id);
 }
 
 KvCacheUsage FakeAttentionClient::kv_cache_usage() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return {.num_blocks = options_.num_blocks,
-          .num_free_blocks = free_blocks_,
+          .num_free_blocks = pool_.num_free_blocks(),
           .block_size = options_.block_size};
 }
 

@@ -13,6 +13,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "attention_worker/attention_client.h"
+#include "attention_worker/kv_cache/kv_block_pool.h"
+#include "attention_worker/kv_cache/page_table.h"
 
 namespace tramontane {
 
@@ -24,8 +26,8 @@ struct FakeAttentionOptions {
   int top_k = 2;
 };
 
-// Holds to AttentionClient's contract: it checks positions, reservations and ids, and a failed step
-// advances nothing. Thread-safe.
+// Holds to AttentionClient's contract: it checks positions, limits and ids, a failed step advances
+// nothing, and KV blocks and the prefix cache are the real ones. Thread-safe.
 class FakeAttentionClient : public AttentionClient {
  public:
   // The token after `token_ids`, all of a sequence so far.
@@ -33,7 +35,7 @@ class FakeAttentionClient : public AttentionClient {
 
   explicit FakeAttentionClient(const FakeAttentionOptions& options = {});
 
-  absl::Status AddSequence(const SequenceSpec& spec) override;
+  absl::StatusOr<int> AddSequence(const SequenceSpec& spec) override;
   absl::StatusOr<StepResult> Step(const StepRequest& request) override;
   void ReleaseSequence(SequenceId id) override;
   KvCacheUsage kv_cache_usage() const override;
@@ -53,13 +55,13 @@ class FakeAttentionClient : public AttentionClient {
 
  private:
   struct FakeSequence {
-    SequenceSpec spec;
-    std::vector<int32_t> token_ids;  // that have run
+    FakeSequence(const SequenceSpec& sequence_spec, KvBlockPool* pool);
+
+    const SequenceSpec spec;
+    PageTable pages;
+    std::vector<int32_t> token_ids;  // that have run, or were cached
   };
 
-  int64_t BlocksFor(int num_tokens) const {
-    return (num_tokens + options_.block_size - 1) / options_.block_size;
-  }
   absl::Status CheckStep(const StepRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   ChunkResult Run(FakeSequence& sequence, const SequenceChunk& chunk)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -71,8 +73,8 @@ class FakeAttentionClient : public AttentionClient {
   std::function<void(const StepRequest&)> on_step_ ABSL_GUARDED_BY(mutex_);
   std::deque<absl::Status> failures_ ABSL_GUARDED_BY(mutex_);
   std::vector<StepRequest> steps_ ABSL_GUARDED_BY(mutex_);
+  KvBlockPool pool_ ABSL_GUARDED_BY(mutex_);
   std::map<SequenceId, FakeSequence> sequences_ ABSL_GUARDED_BY(mutex_);
-  int64_t free_blocks_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tramontane

@@ -46,8 +46,8 @@ DemoServer::DemoServer(SchedulerOptions options)
   attention_options.max_step_tokens = options.max_step_tokens;
   attention_ = OrDie(AttentionWorker::Create(DemoCheckpoint(), attention_backend_.get(),
                                              directory_.get(), metrics_.get(), attention_options));
-  scheduler_ = std::make_unique<Scheduler>(attention_.get(), model_.tokenizer.get(), metrics_.get(),
-                                           options);
+  scheduler_ = std::make_unique<Scheduler>(std::vector<AttentionClient*>{attention_.get()},
+                                           model_.tokenizer.get(), metrics_.get(), options);
   scheduler_->Start();
   InferenceService::Dependencies dependencies;
   dependencies.model = &model_;

@@ -1,0 +1,203 @@
+#include "coordinator/admission.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace tramontane {
+namespace {
+
+absl::Status ShuttingDown() {
+  return absl::UnavailableError("the coordinator is shutting down; ask another one");
+}
+
+}  // namespace
+
+Admission::Admission(int num_workers, int kv_block_size, std::shared_ptr<StreamEvents> events,
+                     const SchedulerOptions& options)
+    : options_(options),
+      events_(std::move(events)),
+      loads_(static_cast<size_t>(num_workers)),
+      placement_(num_workers, kv_block_size) {}
+
+absl::Status Admission::CheckRoom() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return CheckRoomLocked();
+}
+
+absl::Status Admission::CheckRoomLocked() const {
+  if (draining_) return ShuttingDown();
+  int64_t free_places = 0;
+  int64_t num_running = 0;
+  for (const AttentionLoad& load : loads_) {
+    free_places += std::max(0, options_.max_running_requests - load.num_running);
+    num_running += load.num_running;
+  }
+  if (static_cast<int64_t>(waiting_.size()) < free_places + options_.max_waiting_requests) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the waiting queue is full: ", num_running, " requests run, ", waiting_.size(),
+                   " wait (limit ", options_.max_waiting_requests, "); try again later"));
+}
+
+absl::Status Admission::Enter(std::unique_ptr<Sequence> sequence) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const absl::Status room = CheckRoomLocked();
+    if (!room.ok()) return room;
+    ++num_inside_;
+    const absl::Time expiry = ExpiryLocked(*sequence);
+    waiting_.Push(std::move(sequence), expiry);
+  }
+  events_->WakeAll();
+  return absl::OkStatus();
+}
+
+void Admission::SetReady(int worker, bool ready, int num_running) {
+  bool woke = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    AttentionLoad& load = loads_[static_cast<size_t>(worker)];
+    // What it leaves may be somebody else's now.
+    woke = load.ready && !ready && loads_.size() > 1 && !waiting_.empty();
+    load = {.ready = ready, .num_running = num_running};
+  }
+  if (woke) events_->WakeAll();
+}
+
+std::unique_ptr<Sequence> Admission::Next(int worker) {
+  std::unique_ptr<Sequence> taken;
+  bool others_turn = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const Sequence* next =
+        waiting_.First([](const Sequence& sequence) { return !sequence.stream().full(); });
+    if (next == nullptr || placement_.Choose(next->token_ids(), loads_) != worker) return nullptr;
+    placement_.Record(next->token_ids(), worker);
+    ++loads_[static_cast<size_t>(worker)].num_running;
+    taken = waiting_.Take(next->id());
+    others_turn = loads_.size() > 1 && !waiting_.empty();
+  }
+  if (others_turn) events_->WakeAll();
+  return taken;
+}
+
+void Admission::Return(std::unique_ptr<Sequence> sequence) {
+  const SequenceId id = sequence->id();
+  const bool cancelled = !sequence->stream().cancelled().ok();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const absl::Time expiry = ExpiryLocked(*sequence);
+    waiting_.Push(std::move(sequence), expiry);
+  }
+  if (cancelled) events_->Note(id);  // again: the first note may have come while it ran
+}
+
+absl::Time Admission::ExpiryLocked(const Sequence& sequence) const {
+  absl::Time expiry = std::min(sequence.deadline(), drain_deadline_);
+  if (!sequence.started().has_value() && options_.queue_timeout > absl::ZeroDuration()) {
+    expiry = std::min(expiry, sequence.arrival() + options_.queue_timeout);
+  }
+  if (sequence.stalled_since.has_value()) {
+    expiry = std::min(expiry, *sequence.stalled_since + options_.slow_client_timeout);
+  }
+  return expiry;
+}
+
+absl::Status Admission::ReasonToLeave(const Sequence& sequence, bool waiting,
+                                      absl::Time now) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return ReasonLocked(sequence, waiting, now);
+}
+
+absl::Status Admission::ReasonLocked(const Sequence& sequence, bool waiting, absl::Time now) const {
+  if (absl::Status cancelled = sequence.stream().cancelled(); !cancelled.ok()) return cancelled;
+  if (now >= sequence.deadline()) return PastDeadline();
+  if (now >= drain_deadline_) return ShuttingDown();
+  if (waiting && !sequence.started().has_value() && options_.queue_timeout > absl::ZeroDuration() &&
+      now - sequence.arrival() >= options_.queue_timeout) {
+    return absl::ResourceExhaustedError(absl::StrCat("waited for ",
+                                                     absl::FormatDuration(options_.queue_timeout),
+                                                     " and could not start; try again later"));
+  }
+  if (sequence.stalled_since.has_value() && sequence.stream().full() &&
+      now - *sequence.stalled_since >= options_.slow_client_timeout) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the client has left ", options_.stream_capacity_tokens, " tokens unread for ",
+                     absl::FormatDuration(options_.slow_client_timeout)));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<Admission::Ended> Admission::TakeEnded(absl::Time now) {
+  const std::unordered_set<SequenceId> noted = events_->Take();
+  std::vector<Ended> ended;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<std::unique_ptr<Sequence>> suspects;
+  for (const SequenceId id : noted) {
+    const Sequence* sequence = waiting_.Find(id);
+    if (sequence == nullptr || sequence->stream().cancelled().ok()) continue;
+    suspects.push_back(waiting_.Take(id));
+  }
+  for (std::unique_ptr<Sequence>& sequence : waiting_.TakeExpired(now)) {
+    suspects.push_back(std::move(sequence));
+  }
+  for (std::unique_ptr<Sequence>& sequence : suspects) {
+    absl::Status reason = ReasonLocked(*sequence, /*waiting=*/true, now);
+    if (reason.ok()) {
+      // It is not stalled any more.
+      sequence->stalled_since.reset();
+      const absl::Time expiry = ExpiryLocked(*sequence);
+      waiting_.Push(std::move(sequence), expiry);
+    } else {
+      ended.emplace_back(std::move(sequence), std::move(reason));
+    }
+  }
+  return ended;
+}
+
+void Admission::Left() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (--num_inside_ == 0) empty_.notify_all();
+}
+
+void Admission::StartDrain(absl::Time deadline) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    draining_ = true;
+    drain_deadline_ = std::min(drain_deadline_, deadline);
+    for (std::unique_ptr<Sequence>& sequence : waiting_.TakeAll()) {
+      const absl::Time expiry = ExpiryLocked(*sequence);
+      waiting_.Push(std::move(sequence), expiry);
+    }
+  }
+  events_->WakeAll();
+}
+
+void Admission::AwaitEmpty() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  empty_.wait(lock, [this] { return num_inside_ == 0; });
+}
+
+std::vector<std::unique_ptr<Sequence>> Admission::TakeAll() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  draining_ = true;
+  return waiting_.TakeAll();
+}
+
+int64_t Admission::num_waiting() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return static_cast<int64_t>(waiting_.size());
+}
+
+absl::Time Admission::next_expiry() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return waiting_.next_expiry();
+}
+
+absl::Status PastDeadline() {
+  return absl::DeadlineExceededError("the request's deadline passed before it was finished");
+}
+
+}  // namespace tramontane

@@ -1,0 +1,85 @@
+// Who waits and who runs: what the step loops of all attention workers share.
+#ifndef TRAMONTANE_COORDINATOR_ADMISSION_H_
+#define TRAMONTANE_COORDINATOR_ADMISSION_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "coordinator/attention_placement.h"
+#include "coordinator/scheduler_options.h"
+#include "coordinator/sequence.h"
+#include "coordinator/stream_events.h"
+#include "coordinator/waiting_queue.h"
+
+namespace tramontane {
+
+absl::Status PastDeadline();  // a request's own
+
+// Thread-safe. Sequences enter once (Enter) and leave once (Left); in between they wait here or run
+// in a step loop, and may come back.
+class Admission {
+ public:
+  // `events` tells of cancelled streams. kv_block_size: tokens.
+  Admission(int num_workers, int kv_block_size, std::shared_ptr<StreamEvents> events,
+            const SchedulerOptions& options);
+
+  // RESOURCE_EXHAUSTED where the queue is full, UNAVAILABLE once draining.
+  absl::Status CheckRoom() const;
+  // As CheckRoom; then the sequence waits.
+  absl::Status Enter(std::unique_ptr<Sequence> sequence);
+
+  // What a worker could take now; false from the beginning.
+  void SetReady(int worker, bool ready, int num_running);
+  // The sequence to run next, where it is to run on `worker`; null where there is none. Nobody
+  // overtakes a sequence of the same or a higher priority, but for those whose own reader is slow.
+  std::unique_ptr<Sequence> Next(int worker);
+  // It could not run, or was preempted: it waits again, in its old place.
+  void Return(std::unique_ptr<Sequence> sequence);
+
+  using Ended = std::pair<std::unique_ptr<Sequence>, absl::Status>;
+  // Those that must not wait any longer, and why: cancelled, expired, drained.
+  std::vector<Ended> TakeEnded(absl::Time now);
+  // Why a sequence must leave now; OK where it may stay.
+  absl::Status ReasonToLeave(const Sequence& sequence, bool waiting, absl::Time now) const;
+  // A sequence has left for good.
+  void Left();
+
+  // Refuses new sequences from now on; those that have not left by `deadline` get UNAVAILABLE.
+  void StartDrain(absl::Time deadline);
+  // Returns when all have left.
+  void AwaitEmpty();
+  std::vector<std::unique_ptr<Sequence>> TakeAll();
+
+  int64_t num_waiting() const;
+  // When TakeEnded has something to do without an event; may be in the past.
+  absl::Time next_expiry() const;
+
+ private:
+  absl::Status CheckRoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status ReasonLocked(const Sequence& sequence, bool waiting, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Time ExpiryLocked(const Sequence& sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const SchedulerOptions options_;
+  const std::shared_ptr<StreamEvents> events_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable empty_;
+  WaitingQueue waiting_ ABSL_GUARDED_BY(mutex_);
+  std::vector<AttentionLoad> loads_ ABSL_GUARDED_BY(mutex_);  // [num_workers]
+  AttentionPlacement placement_ ABSL_GUARDED_BY(mutex_);
+  int64_t num_inside_ ABSL_GUARDED_BY(mutex_) = 0;  // entered and not left
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time drain_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_COORDINATOR_ADMISSION_H_

@@ -1,0 +1,303 @@
+#include "coordinator/step_loop.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "model/check.h"
+#include "model/log.h"
+
+namespace tramontane {
+namespace {
+
+// With nothing to run the loop looks again after at most this long.
+constexpr absl::Duration kIdleCheck = absl::Seconds(1);
+
+// A step's failure as one of its requests shall see it.
+absl::Status FailureFor(const Sequence& sequence, const absl::Status& step_status, absl::Time now) {
+  if (now >= sequence.deadline()) return PastDeadline();
+  if (step_status.code() != absl::StatusCode::kDeadlineExceeded) return step_status;
+  // Not the client's deadline, so not the client's status.
+  return absl::UnavailableError(
+      absl::StrCat("an expert did not answer in time: ", step_status.message()));
+}
+
+bool Precedes(const std::unique_ptr<Sequence>& a, const std::unique_ptr<Sequence>& b) {
+  return a->precedence() < b->precedence();
+}
+
+}  // namespace
+
+StepLoop::StepLoop(int index, AttentionClient* attention, Admission* admission,
+                   StreamEvents* events, SchedulerObserver* observer,
+                   const SchedulerOptions& options, std::function<void()> on_round)
+    : index_(index),
+      attention_(attention),
+      admission_(admission),
+      events_(events),
+      observer_(observer),
+      options_(options),
+      on_round_(std::move(on_round)) {
+  SetReady(true);
+}
+
+StepLoop::~StepLoop() {
+  Stop();
+  const absl::Time now = options_.clock();
+  while (!running_.empty()) {
+    End(Remove(*running_.back()), absl::UnavailableError("the coordinator has stopped"), now);
+  }
+}
+
+void StepLoop::Start() {
+  TRAMONTANE_CHECK(!thread_.joinable());
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void StepLoop::Stop() {
+  stopping_.store(true);
+  events_->wake(index_).Raise();
+  if (thread_.joinable()) thread_.join();
+}
+
+void StepLoop::Loop() {
+  while (!stopping_.load()) {
+    if (!RunOnce()) events_->wake(index_).WaitFor(IdleTime(options_.clock()));
+  }
+}
+
+bool StepLoop::RunOnce() {
+  const absl::Time now = options_.clock();
+  DropEnded(now);
+  Admit(now);
+  const Plan plan = PlanStep(now);
+  if (!plan.sequences.empty()) RunStep(plan);
+  on_round_();
+  return !plan.sequences.empty();
+}
+
+void StepLoop::DropEnded(absl::Time now) {
+  for (auto& [sequence, reason] : admission_->TakeEnded(now)) {
+    End(std::move(sequence), reason, now);
+  }
+  for (size_t i = 0; i < running_.size();) {
+    const absl::Status reason = admission_->ReasonToLeave(*running_[i], /*waiting=*/false, now);
+    if (reason.ok()) {
+      ++i;
+    } else {
+      End(Remove(*running_[i]), reason, now);
+    }
+  }
+}
+
+void StepLoop::SetReady(bool ready) {
+  const int num_running = static_cast<int>(running_.size());
+  num_running_.store(num_running);
+  admission_->SetReady(index_, ready, num_running);
+}
+
+void StepLoop::Admit(absl::Time now) {
+  // One row a step for each running sequence at the least.
+  const auto max_running =
+      static_cast<size_t>(std::min(options_.max_running_requests, options_.max_step_tokens));
+  bool room = true;
+  while (room && running_.size() < max_running) {
+    SetReady(true);
+    std::unique_ptr<Sequence> next = admission_->Next(index_);
+    if (next == nullptr) break;
+    const absl::StatusOr<bool> admitted = TryAdmit(*next);
+    if (!admitted.ok()) {
+      End(std::move(next), admitted.status(), now);
+    } else if (*admitted) {
+      const auto place = std::upper_bound(running_.begin(), running_.end(), next, Precedes);
+      running_.insert(place, std::move(next));
+    } else {
+      admission_->Return(std::move(next));
+      room = false;
+    }
+  }
+  SetReady(room && running_.size() < max_running);
+}
+
+absl::StatusOr<bool> StepLoop::TryAdmit(Sequence& sequence) {
+  if (sequence.id() == roomless_id_ && UncommittedBlocks() <= roomless_blocks_) return false;
+  const absl::StatusOr<int> cached = attention_->AddSequence(sequence.Spec());
+  if (!cached.ok()) return cached.status();
+  const KvCacheUsage usage = attention_->kv_cache_usage();
+  // Beside its own blocks, one for the next token of each: else it is preempted at once.
+  const int64_t needed = usage.BlocksFor(sequence.num_tokens()) - usage.BlocksFor(*cached) +
+                         static_cast<int64_t>(running_.size());
+  // Alone, anything that the worker accepts has room.
+  if (!running_.empty() && needed > UncommittedBlocks()) {
+    attention_->ReleaseSequence(sequence.id());
+    roomless_id_ = sequence.id();
+    roomless_blocks_ = UncommittedBlocks();
+    return false;
+  }
+  sequence.OnAdmitted(*cached);
+  observer_->OnAdmitted(sequence.num_tokens(), *cached);
+  return true;
+}
+
+int64_t StepLoop::UncommittedBlocks() const {
+  const KvCacheUsage usage = attention_->kv_cache_usage();
+  int64_t blocks = usage.num_free_blocks;
+  for (const std::unique_ptr<Sequence>& sequence : running_) {
+    blocks -= usage.BlocksFor(sequence->num_tokens()) - usage.BlocksFor(sequence->rows_run());
+  }
+  return blocks;
+}
+
+StepLoop::Plan StepLoop::PlanStep(absl::Time now) {
+  int prefill_rows = options_.max_step_tokens;
+  for (const std::unique_ptr<Sequence>& sequence : running_) {
+    if (!sequence->stream().full()) {
+      sequence->stalled_since.reset();
+      if (!sequence->prefilling()) --prefill_rows;
+    } else if (!sequence->stalled_since.has_value()) {
+      sequence->stalled_since = now;
+    }
+  }
+  Plan plan;
+  plan.request.deadline = absl::InfinitePast();
+  int64_t free_blocks = attention_->kv_cache_usage().num_free_blocks;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Sequence& sequence = *running_[i];
+    const int rows = sequence.prefilling() ? prefill_rows : 1;
+    if (sequence.stalled_since.has_value() || rows == 0) continue;
+    const int granted = MakeRoom(sequence, rows, free_blocks);
+    while (running_[i].get() != &sequence) --i;  // paused ones before it may have gone
+    if (granted == 0) continue;
+    plan.request.chunks.push_back(sequence.NextChunk(granted));
+    plan.sequences.push_back(&sequence);
+    const int run = static_cast<int>(plan.request.chunks.back().token_ids.size());
+    if (sequence.prefilling()) prefill_rows -= run;
+    // Somebody waits for this step until the last of its deadlines.
+    plan.request.deadline = std::max(plan.request.deadline, sequence.deadline());
+    if (!sequence.started().has_value()) {
+      sequence.MarkStarted(now);
+      observer_->OnStarted(now - sequence.arrival());
+    }
+  }
+  return plan;
+}
+
+int StepLoop::MakeRoom(const Sequence& sequence, int rows, int64_t& free_blocks) {
+  const KvCacheUsage usage = attention_->kv_cache_usage();
+  rows = std::min(rows, sequence.num_tokens() - sequence.rows_run());
+  const int64_t held = usage.BlocksFor(sequence.rows_run());
+  const int64_t needed = usage.BlocksFor(sequence.rows_run() + rows) - held;
+  while (needed > free_blocks) {
+    const int64_t before = attention_->kv_cache_usage().num_free_blocks;
+    if (!PreemptFor(sequence)) break;
+    free_blocks += attention_->kv_cache_usage().num_free_blocks - before;
+  }
+  const int64_t granted = std::min(needed, free_blocks);
+  free_blocks -= granted;
+  return static_cast<int>(
+      std::min<int64_t>(rows, (held + granted) * usage.block_size - sequence.rows_run()));
+}
+
+bool StepLoop::PreemptFor(const Sequence& sequence) {
+  for (auto victim = running_.rbegin(); victim != running_.rend(); ++victim) {
+    const bool later = sequence.precedence() < (*victim)->precedence();
+    const bool paused = (*victim)->stalled_since.has_value();
+    if (victim->get() == &sequence || (!later && !paused)) continue;
+    std::unique_ptr<Sequence> preempted = Remove(**victim);
+    preempted->OnPreempted();
+    observer_->OnPreempted();
+    admission_->Return(std::move(preempted));
+    return true;
+  }
+  return false;
+}
+
+void StepLoop::RunStep(const Plan& plan) {
+  absl::StatusOr<StepResult> result = attention_->Step(plan.request);
+  const absl::Time now = options_.clock();
+  if (result.ok() && result->chunks.size() != plan.sequences.size()) {
+    result = absl::InternalError(absl::StrCat("a step of ", plan.sequences.size(),
+                                              " chunks was answered with ", result->chunks.size()));
+  }
+  if (result.ok()) {
+    Consume(plan, *std::move(result), now);
+  } else {
+    Log(LogLevel::kWarning, "step failed",
+        {{"sequences", plan.sequences.size()},
+         {"status", absl::StatusCodeToString(result.status().code())},
+         {"message", result.status().message()}});
+    FailSequences(plan, result.status(), now);
+  }
+}
+
+void StepLoop::Consume(const Plan& plan, StepResult result, absl::Time now) {
+  int64_t prompt_tokens = 0;
+  int64_t new_tokens = 0;
+  std::vector<std::pair<Sequence*, absl::Status>> leaving;
+  for (size_t i = 0; i < plan.sequences.size(); ++i) {
+    const SequenceChunk& chunk = plan.request.chunks[i];
+    Sequence& sequence = *plan.sequences[i];
+    const int num_rows = static_cast<int>(chunk.token_ids.size());
+    prompt_tokens += std::clamp(sequence.prompt_tokens() - chunk.first_position, 0, num_rows);
+    const std::optional<absl::Time> last_token_time = sequence.last_token_time();
+    const absl::Status status = sequence.Consume(chunk, std::move(result.chunks[i]), now);
+    if (status.ok() && chunk.sample) {
+      ++new_tokens;
+      if (last_token_time.has_value()) {
+        observer_->OnNextToken(now - *last_token_time);
+      } else {
+        observer_->OnFirstToken(now - sequence.arrival());
+      }
+    }
+    if (!status.ok() || sequence.finished()) leaving.emplace_back(&sequence, status);
+  }
+  // Counted before any stream ends: who has seen the end of a request sees it in the counters.
+  observer_->OnStepTokens(prompt_tokens, new_tokens);
+  for (const auto& [sequence, status] : leaving) End(Remove(*sequence), status, now);
+}
+
+void StepLoop::FailSequences(const Plan& plan, const absl::Status& status, absl::Time now) {
+  for (const Sequence* sequence : plan.sequences) {
+    const absl::Status failure = FailureFor(*sequence, status, now);
+    End(Remove(*sequence), failure, now);
+  }
+}
+
+void StepLoop::End(std::unique_ptr<Sequence> sequence, const absl::Status& status, absl::Time now) {
+  const absl::Duration total = now - sequence->arrival();
+  const absl::Duration queue = sequence->started().value_or(now) - sequence->arrival();
+  observer_->OnEnded(status, total);
+  Log(LogLevel::kInfo, "request ended",
+      {{"request", sequence->id()},
+       {"status", absl::StatusCodeToString(status.code())},
+       {"prompt_tokens", sequence->prompt_tokens()},
+       {"completion_tokens", sequence->completion_tokens()},
+       {"queue_ms", absl::ToInt64Milliseconds(queue)},
+       {"total_ms", absl::ToInt64Milliseconds(total)}});
+  sequence->stream().End(status);
+  admission_->Left();
+}
+
+std::unique_ptr<Sequence> StepLoop::Remove(const Sequence& sequence) {
+  attention_->ReleaseSequence(sequence.id());
+  const auto found =
+      std::find_if(running_.begin(), running_.end(),
+                   [&sequence](const auto& running) { return running.get() == &sequence; });
+  TRAMONTANE_CHECK(found != running_.end());
+  std::unique_ptr<Sequence> removed = std::move(*found);
+  running_.erase(found);
+  num_running_.store(static_cast<int>(running_.size()));
+  return removed;
+}
+
+absl::Duration StepLoop::IdleTime(absl::Time now) const {
+  absl::Time until = std::min(now + kIdleCheck, admission_->next_expiry());
+  for (const std::unique_ptr<Sequence>& sequence : running_) {
+    until = std::min(until, sequence->deadline());
+  }
+  return std::max(until - now, absl::Milliseconds(1));
+}
+
+}  // namespace tramontane

@@ -1,0 +1,98 @@
+// The loop that drives one attention worker.
+#ifndef TRAMONTANE_COORDINATOR_STEP_LOOP_H_
+#define TRAMONTANE_COORDINATOR_STEP_LOOP_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "attention_worker/attention_client.h"
+#include "coordinator/admission.h"
+#include "coordinator/scheduler_observer.h"
+#include "coordinator/scheduler_options.h"
+#include "coordinator/sequence.h"
+
+namespace tramontane {
+
+// Each round: sequences leave that must, others join, one step runs. A step takes one row of each
+// decoding sequence and, with what is left of max_step_tokens, chunks of prompts. KV blocks go to
+// who comes first; where they run out, the last to come is preempted: it gives its blocks back,
+// waits in its old place and later computes again what it had. So the first always gets on. Used by
+// one thread, but for num_running.
+class StepLoop {
+ public:
+  // All outlive the loop. `index`: which worker of `admission` it drives.
+  StepLoop(int index, AttentionClient* attention, Admission* admission, StreamEvents* events,
+           SchedulerObserver* observer, const SchedulerOptions& options,
+           std::function<void()> on_round);
+  // Ends what still runs with UNAVAILABLE.
+  ~StepLoop();
+  StepLoop(const StepLoop&) = delete;
+  StepLoop& operator=(const StepLoop&) = delete;
+
+  void Start();  // a thread that runs rounds
+  void Stop();   // and its end; once
+
+  // One round. False where there was no row to run.
+  bool RunOnce();
+
+  int num_running() const { return num_running_.load(); }
+  KvCacheUsage kv_cache_usage() const { return attention_->kv_cache_usage(); }
+  // Ends the stream of a sequence that does not run (any more) and counts it.
+  void End(std::unique_ptr<Sequence> sequence, const absl::Status& status, absl::Time now);
+
+ private:
+  // Rows of a step, and whose they are.
+  struct Plan {
+    StepRequest request;
+    std::vector<Sequence*> sequences;  // of request.chunks
+  };
+
+  void Loop();
+  void DropEnded(absl::Time now);
+  void Admit(absl::Time now);
+  // False where the KV cache has too little room for the sequence now.
+  absl::StatusOr<bool> TryAdmit(Sequence& sequence);
+  // Free KV blocks that no prompt which is being run will need.
+  int64_t UncommittedBlocks() const;
+
+  Plan PlanStep(absl::Time now);
+  // How many of `rows` the sequence can run with `free_blocks`, which what is preempted for it adds
+  // to: those that come after it, the last first, then those that are paused.
+  int MakeRoom(const Sequence& sequence, int rows, int64_t& free_blocks);
+  // Takes the last one that may be preempted for `sequence` out; false where there is none.
+  bool PreemptFor(const Sequence& sequence);
+
+  void RunStep(const Plan& plan);
+  void Consume(const Plan& plan, StepResult result, absl::Time now);
+  void FailSequences(const Plan& plan, const absl::Status& status, absl::Time now);
+  std::unique_ptr<Sequence> Remove(const Sequence& sequence);
+  void SetReady(bool ready);
+  absl::Duration IdleTime(absl::Time now) const;
+
+  const int index_;
+  AttentionClient* const attention_;
+  Admission* const admission_;
+  StreamEvents* const events_;
+  SchedulerObserver* const observer_;
+  const SchedulerOptions options_;
+  const std::function<void()> on_round_;
+
+  std::vector<std::unique_ptr<Sequence>> running_;  // in order of precedence
+  // The sequence that waits for room, and how much was too little for it.
+  SequenceId roomless_id_ = 0;
+  int64_t roomless_blocks_ = 0;
+  std::atomic<int> num_running_{0};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_COORDINATOR_STEP_LOOP_H_

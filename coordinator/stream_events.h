@@ -1,0 +1,50 @@
+// How readers of token streams reach the step threads.
+#ifndef TRAMONTANE_COORDINATOR_STREAM_EVENTS_H_
+#define TRAMONTANE_COORDINATOR_STREAM_EVENTS_H_
+
+#include <memory>
+#include <mutex>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "attention_worker/attention_client.h"
+#include "coordinator/wake_signal.h"
+
+namespace tramontane {
+
+// The sequences whose stream has been cancelled or has room again, since somebody looked.
+// Thread-safe; streams may outlive the scheduler, and keep it.
+class StreamEvents {
+ public:
+  explicit StreamEvents(int num_loops) : wakes_(static_cast<size_t>(num_loops)) {}
+
+  void Note(SequenceId id) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      noted_.insert(id);
+    }
+    WakeAll();
+  }
+
+  std::unordered_set<SequenceId> Take() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return std::exchange(noted_, {});
+  }
+
+  // Of a step loop.
+  WakeSignal& wake(int loop) { return wakes_[static_cast<size_t>(loop)]; }
+  void WakeAll() {
+    for (WakeSignal& wake : wakes_) wake.Raise();
+  }
+
+ private:
+  std::vector<WakeSignal> wakes_;
+  std::mutex mutex_;
+  std::unordered_set<SequenceId> noted_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_COORDINATOR_STREAM_EVENTS_H_

@@ -1,0 +1,55 @@
+#include "coordinator/waiting_queue.h"
+
+#include "model/check.h"
+
+namespace tramontane {
+
+void WaitingQueue::Push(std::unique_ptr<Sequence> sequence, absl::Time expires) {
+  const SequenceId id = sequence->id();
+  const Precedence precedence = sequence->precedence();
+  const bool inserted = by_id_.emplace(id, precedence).second;
+  TRAMONTANE_CHECK(inserted);
+  by_expiry_.emplace(expires, id);
+  by_precedence_.emplace(precedence, Entry{std::move(sequence), expires});
+}
+
+const Sequence* WaitingQueue::First(const std::function<bool(const Sequence&)>& may_run) const {
+  for (const auto& [precedence, entry] : by_precedence_) {
+    if (may_run(*entry.sequence)) return entry.sequence.get();
+  }
+  return nullptr;
+}
+
+const Sequence* WaitingQueue::Find(SequenceId id) const {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : by_precedence_.at(found->second).sequence.get();
+}
+
+std::unique_ptr<Sequence> WaitingQueue::Take(SequenceId id) {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return nullptr;
+  const auto entry = by_precedence_.find(found->second);
+  std::unique_ptr<Sequence> sequence = std::move(entry->second.sequence);
+  by_expiry_.erase({entry->second.expires, id});
+  by_precedence_.erase(entry);
+  by_id_.erase(found);
+  return sequence;
+}
+
+std::vector<std::unique_ptr<Sequence>> WaitingQueue::TakeExpired(absl::Time now) {
+  std::vector<std::unique_ptr<Sequence>> expired;
+  while (next_expiry() <= now) expired.push_back(Take(by_expiry_.begin()->second));
+  return expired;
+}
+
+std::vector<std::unique_ptr<Sequence>> WaitingQueue::TakeAll() {
+  std::vector<std::unique_ptr<Sequence>> all;
+  while (!by_precedence_.empty()) all.push_back(Take(by_precedence_.begin()->first.second));
+  return all;
+}
+
+absl::Time WaitingQueue::next_expiry() const {
+  return by_expiry_.empty() ? absl::InfiniteFuture() : by_expiry_.begin()->first;
+}
+
+}  // namespace tramontane

@@ -1,0 +1,101 @@
+// One scheduler before several attention workers.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <future>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "coordinator/scheduler.h"
+#include "tests/fakes/fake_attention_client.h"
+
+namespace tramontane {
+namespace {
+
+GenerationPlan Plan(int prompt_tokens, int max_tokens, int first_token_id = 10) {
+  GenerationPlan plan;
+  for (int i = 0; i < prompt_tokens; ++i) plan.prompt_token_ids.push_back(first_token_id + i);
+  plan.max_tokens = max_tokens;
+  return plan;
+}
+
+class SchedulerWorkersTest : public testing::Test {
+ protected:
+  std::vector<AttentionClient*> Workers() { return {&first_, &second_}; }
+
+  static void RunAll(Scheduler& scheduler) {
+    while (scheduler.RunOnce()) {
+    }
+  }
+
+  FakeAttentionClient first_, second_;
+  SchedulerObserver observer_;
+};
+
+TEST_F(SchedulerWorkersTest, SequencesAreSpreadByLoad) {
+  Scheduler scheduler(Workers(), nullptr, &observer_, {});
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int i = 0; i < 6; ++i) {
+    streams.push_back(*scheduler.Submit(Plan(4, 8, 10 + 10 * i), absl::InfiniteFuture()));
+  }
+  for (int round = 0; round < 3; ++round) scheduler.RunOnce();
+  EXPECT_EQ(first_.num_sequences(), 3u);
+  EXPECT_EQ(second_.num_sequences(), 3u);
+  RunAll(scheduler);
+  for (const auto& stream : streams) EXPECT_EQ(stream->Take(100).output.token_ids.size(), 8u);
+}
+
+TEST_F(SchedulerWorkersTest, APrefixGoesWhereItHasRun) {
+  Scheduler scheduler(Workers(), nullptr, &observer_, {});
+  const auto other = *scheduler.Submit(Plan(4, 50, 200), absl::InfiniteFuture());
+  scheduler.RunOnce();
+  const auto opens = *scheduler.Submit(Plan(40, 1), absl::InfiniteFuture());
+  for (int i = 0; i < 3; ++i) scheduler.RunOnce();
+  ASSERT_TRUE(opens->ended());
+  const size_t steps = second_.steps().size();
+  ASSERT_GT(steps, 0u) << "the idle worker took it";
+  const auto busy = *scheduler.Submit(Plan(4, 50, 230), absl::InfiniteFuture());
+  scheduler.RunOnce();
+  const auto again = *scheduler.Submit(Plan(40, 1), absl::InfiniteFuture());
+  RunAll(scheduler);
+  EXPECT_EQ(again->Take(100).output.summary->cached_prompt_tokens, 32);
+}
+
+TEST_F(SchedulerWorkersTest, NobodyWaitsWhileAWorkerIsFree) {
+  std::promise<void> released;
+  first_.set_on_step([gate = released.get_future().share()](const StepRequest&) { gate.wait(); });
+  SchedulerOptions options;
+  options.max_running_requests = 1;
+  Scheduler scheduler(Workers(), nullptr, &observer_, options);
+  scheduler.Start();
+  // The same beginning, so that the worker which ran it would be everybody's choice.
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int i = 0; i < 20; ++i) {
+    streams.push_back(*scheduler.Submit(Plan(40, 30), absl::InfiniteFuture()));
+  }
+  // The first worker hangs in a step of one; all others run on the second.
+  const auto num_ended = [&streams] {
+    return std::count_if(streams.begin(), streams.end(), [](const auto& s) { return s->ended(); });
+  };
+  while (num_ended() < 19) std::this_thread::yield();
+  released.set_value();
+  scheduler.Drain(absl::InfiniteFuture());
+  for (const auto& stream : streams) EXPECT_EQ(stream->Take(100).output.token_ids.size(), 30u);
+}
+
+TEST_F(SchedulerWorkersTest, AFailedWorkerFailsItsOwnRequestsOnly) {
+  Scheduler scheduler(Workers(), nullptr, &observer_, {});
+  const auto a = *scheduler.Submit(Plan(4, 8, 10), absl::InfiniteFuture());
+  const auto b = *scheduler.Submit(Plan(4, 8, 50), absl::InfiniteFuture());
+  scheduler.RunOnce();
+  first_.FailNextStep(absl::UnavailableError("gone"));
+  RunAll(scheduler);
+  const bool a_failed = a->Take(100).end->code() == absl::StatusCode::kUnavailable;
+  const bool b_failed = b->Take(100).end->code() == absl::StatusCode::kUnavailable;
+  EXPECT_NE(a_failed, b_failed);
+}
+
+}  // namespace
+}  // namespace tramontane
