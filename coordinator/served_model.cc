@@ -1,7 +1,11 @@
 #include "coordinator/served_model.h"
 
+#include <utility>
+
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "coordinator/sampling_ranges.h"
+#include "model/log.h"
 
 namespace tramontane {
 namespace {
@@ -49,6 +53,30 @@ std::optional<int> ServedModel::bos_token_id() const {
     return tokenizer->bos_token_id();
   }
   return config.bos_token_id;
+}
+
+absl::StatusOr<ServedModel> DescribeServedModel(const Checkpoint& checkpoint, std::string name,
+                                                std::string compute_dtype) {
+  ServedModel model;
+  model.name = std::move(name);
+  model.digest = checkpoint.digest();
+  model.compute_dtype = std::move(compute_dtype);
+  model.config = checkpoint.config();
+  model.eos_token_ids = checkpoint.eos_token_ids();
+  absl::StatusOr<RequestDefaults> defaults = RequestDefaultsFrom(checkpoint.generation_defaults());
+  if (!defaults.ok()) return defaults.status();
+  model.defaults = *defaults;
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer =
+      Tokenizer::Load(checkpoint.directory(), model.config.vocab_size);
+  if (tokenizer.ok()) {
+    model.tokenizer = *std::move(tokenizer);
+  } else if (absl::IsNotFound(tokenizer.status())) {
+    Log(LogLevel::kWarning, "no tokenizer: prompts are token ids only",
+        {{"reason", tokenizer.status().message()}});
+  } else {
+    return tokenizer.status();
+  }
+  return model;
 }
 
 }  // namespace tramontane

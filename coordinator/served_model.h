@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/tokenizer.h"
 
@@ -42,6 +43,11 @@ struct ServedModel {
   int context_length() const { return config.max_position_embeddings; }
   std::optional<int> bos_token_id() const;  // the tokenizer's, else the config's
 };
+
+// What the checkpoint says, with its tokenizer where it has one; `backend` stays empty. Fails as
+// RequestDefaultsFrom and Tokenizer::Load.
+absl::StatusOr<ServedModel> DescribeServedModel(const Checkpoint& checkpoint, std::string name,
+                                                std::string compute_dtype);
 
 }  // namespace tramontane
 

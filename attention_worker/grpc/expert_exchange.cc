@@ -17,6 +17,8 @@ namespace {
 // does not take them, before the stream is broken to get them back.
 constexpr absl::Duration kReleaseGrace = absl::Seconds(1);
 
+constexpr char kExecuteMethod[] = "/tramontane.v1.ExpertWorker/Execute";
+
 thread_local int callback_depth = 0;
 
 void Deliver(LandedFlight landed) {
@@ -49,8 +51,8 @@ std::shared_ptr<ExpertExchange> ExpertExchange::Open(
   std::shared_ptr<ExpertExchange> exchange(
       new ExpertExchange(address, std::move(description), std::move(on_disconnect)));
   // The stream's callbacks keep the exchange, and the exchange the stream, until on_closed.
-  exchange->stream_ = ExpertStream::Create(
-      std::move(channel),
+  exchange->stream_ = MessageStream::Create(
+      std::move(channel), kExecuteMethod,
       {[exchange](const grpc::ByteBuffer& message) { exchange->OnMessage(message); },
        [exchange](const absl::Status& status, std::shared_ptr<grpc::Channel> closed) {
          exchange->OnClosed(status, std::move(closed));

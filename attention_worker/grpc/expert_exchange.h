@@ -19,8 +19,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "attention_worker/expert_client.h"
-#include "attention_worker/grpc/expert_stream.h"
 #include "attention_worker/grpc/flight_table.h"
+#include "attention_worker/grpc/message_stream.h"
 #include "proto/wire/expert_result.h"
 #include "proto/wire/message.h"
 
@@ -70,7 +70,7 @@ class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
   const ExpertWorkerDescription description_;
   const std::function<void(const absl::Status&)> on_disconnect_;
   FlightTable flights_;
-  std::shared_ptr<ExpertStream> stream_;
+  std::shared_ptr<MessageStream> stream_;
 
   std::mutex mutex_;
   std::condition_variable changed_;                                        // of anything below

@@ -16,6 +16,8 @@ _MAY_USE = {
     "attention_worker": {"model", "kernels"},
     "coordinator": {"model", "kernels", "expert_worker", "attention_worker"},
 }
+# The process attention_worker can host the experts, too (--experts_in_process).
+_ADAPTER_MAY_USE = {"attention_worker": {"expert_worker"}}
 _TRANSPORT = re.compile(r"^(grpc/|grpc\+\+/|grpcpp/|google/protobuf/|proto/)")
 _CUDA = re.compile(r"^(cuda|cublas|cudnn|nccl|cutlass/)")
 _TRANSPORT_TARGET = re.compile(r"grpc|proto", re.IGNORECASE)
@@ -27,6 +29,13 @@ def _is_adapter(path):
     """Whether the file may know gRPC and protobuf."""
     return (path.parts[0] in ("proto", "tests") or "grpc" in path.parts[1:-1] or
             path.parts[:2] == ("coordinator", "generate") or path.name == "main.cc")
+
+
+def _allowed(path):
+    """The folders that a file may depend on."""
+    folder = path.parts[0]
+    own = _MAY_USE[folder] | {folder, "proto"}
+    return own | _ADAPTER_MAY_USE.get(folder, set()) if "grpc" in path.parts[1:-1] else own
 
 
 def _include_fault(path, included):
@@ -42,8 +51,8 @@ def _include_fault(path, included):
         return "a core knows no gRPC and no protobuf; adapters (grpc/, generate/, main.cc) do"
     if not _is_adapter(path) and "/grpc/" in included:
         return "a core does not include an adapter"
-    if target in _MAY_USE and target not in _MAY_USE[folder] | {folder, "proto"}:
-        return f"{folder} may include only {', '.join(sorted(_MAY_USE[folder] | {folder}))}"
+    if target in _MAY_USE and target not in _allowed(path):
+        return f"{folder} may include only {', '.join(sorted(_allowed(path)))}"
     return None
 
 
@@ -63,12 +72,11 @@ def link_direction(root):
     for path, lines in tree.sources(root, {".txt"}):
         if path.name != "CMakeLists.txt" or path.parts[0] not in _MAY_USE:
             continue
-        folder = path.parts[0]
         text = "\n".join(line.split("#")[0] for line in lines)
         for target, linked in _LINK.findall(text):
             for library in linked.split():
                 owner = library.removesuffix("_core")
                 if _CORE_TARGET.match(target) and _TRANSPORT_TARGET.search(library):
                     yield f"{path}: {target} links {library}: a core knows no gRPC and no protobuf"
-                elif owner in _MAY_USE and owner not in _MAY_USE[folder] | {folder, "proto"}:
+                elif owner in _MAY_USE and owner not in _allowed(path):
                     yield f"{path}: {target} links {library}: against the direction of includes"

@@ -33,6 +33,7 @@ class RulesTest(unittest.TestCase):
                 ("model/a.cc", "kernels/matmul.h"), ("kernels/a.cc", "attention_worker/a.h"),
                 ("expert_worker/a.cc", "attention_worker/a.h"),
                 ("attention_worker/a.cc", "expert_worker/a.h"),
+                ("expert_worker/grpc/a.cc", "attention_worker/a.h"),
                 ("attention_worker/grpc/a.cc", "coordinator/a.h"),
                 ("proto/wire/a.cc", "kernels/a.h"), ("kernels/a.cc", "tests/fakes/a.h")):
             self.assert_include(path, included, refused=True)
@@ -40,7 +41,8 @@ class RulesTest(unittest.TestCase):
     def test_includes_that_go_down_are_allowed(self):
         for path, included in (
                 ("kernels/a.cc", "model/a.h"), ("expert_worker/a.cc", "kernels/a.h"),
-                ("coordinator/a.cc", "attention_worker/a.h"), ("model/a.cc", "vector"),
+                ("coordinator/a.cc", "attention_worker/a.h"),
+                ("attention_worker/grpc/a.cc", "expert_worker/a.h"), ("model/a.cc", "vector"),
                 ("model/a.cc", "absl/status/status.h"), ("tests/kernels/a.cc", "coordinator/a.h")):
             self.assert_include(path, included, refused=False)
 

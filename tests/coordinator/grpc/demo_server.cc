@@ -30,8 +30,7 @@ std::unique_ptr<Backend> NewBackend() {
 
 DemoServer::DemoServer(SchedulerOptions options)
     : model_(DemoServedModel()),
-      metrics_(std::make_unique<CoordinatorMetrics>(std::make_shared<prometheus::Registry>(),
-                                                    model_, "test")),
+      metrics_(std::make_unique<CoordinatorMetrics>(std::make_shared<prometheus::Registry>())),
       expert_backend_(NewBackend()),
       attention_backend_(NewBackend()) {
   const MixtralConfig& config = model_.config;
@@ -45,7 +44,7 @@ DemoServer::DemoServer(SchedulerOptions options)
   AttentionWorkerOptions attention_options;
   attention_options.max_step_tokens = options.max_step_tokens;
   attention_ = OrDie(AttentionWorker::Create(DemoCheckpoint(), attention_backend_.get(),
-                                             directory_.get(), metrics_.get(), attention_options));
+                                             directory_.get(), &step_observer_, attention_options));
   scheduler_ = std::make_unique<Scheduler>(std::vector<AttentionClient*>{attention_.get()},
                                            model_.tokenizer.get(), metrics_.get(), options);
   scheduler_->Start();

@@ -10,10 +10,10 @@
 
 #include "absl/status/status.h"
 #include "attention_worker/attention_worker.h"
+#include "attention_worker/grpc/in_process_expert_client.h"
 #include "coordinator/grpc/coordinator_metrics.h"
 #include "coordinator/grpc/delivery_thread.h"
 #include "coordinator/grpc/inference_service.h"
-#include "coordinator/in_process_expert_client.h"
 #include "coordinator/scheduler.h"
 #include "expert_worker/hosted_experts.h"
 #include "kernels/backend.h"
@@ -38,6 +38,7 @@ class DemoServer {
   ServedModel model_;
   absl::Status readiness_;
   std::unique_ptr<CoordinatorMetrics> metrics_;
+  StepObserver step_observer_;
   DeliveryThread delivery_;
   std::unique_ptr<Backend> expert_backend_, attention_backend_;
   std::unique_ptr<HostedExperts> experts_;

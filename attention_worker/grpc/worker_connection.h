@@ -1,6 +1,6 @@
 // One expert worker's address, and the client to it while there is one.
-#ifndef TRAMONTANE_COORDINATOR_GRPC_WORKER_CONNECTION_H_
-#define TRAMONTANE_COORDINATOR_GRPC_WORKER_CONNECTION_H_
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_WORKER_CONNECTION_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_WORKER_CONNECTION_H_
 
 #include <condition_variable>
 #include <cstdint>
@@ -82,4 +82,4 @@ class WorkerConnection {
 
 }  // namespace tramontane
 
-#endif  // TRAMONTANE_COORDINATOR_GRPC_WORKER_CONNECTION_H_
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_WORKER_CONNECTION_H_

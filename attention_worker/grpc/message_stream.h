@@ -1,6 +1,6 @@
-// The client's end of one Execute stream: raw messages out and in.
-#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_STREAM_H_
-#define TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_STREAM_H_
+// The client's end of one bidirectional stream: raw messages out and in.
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_MESSAGE_STREAM_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_MESSAGE_STREAM_H_
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -21,8 +22,8 @@ namespace tramontane {
 
 // Sends in order, one write at a time; reads all the time. Thread-safe. Keeps itself alive until
 // on_closed has returned.
-class ExpertStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-                           public std::enable_shared_from_this<ExpertStream> {
+class MessageStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                            public std::enable_shared_from_this<MessageStream> {
  public:
   struct Callbacks {
     std::function<void(grpc::ByteBuffer message)> on_message;  // one at a time, in order
@@ -34,8 +35,9 @@ class ExpertStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
         on_closed;
   };
 
-  static std::shared_ptr<ExpertStream> Create(std::shared_ptr<grpc::Channel> channel,
-                                              Callbacks callbacks);
+  // `method`: "/package.Service/Method".
+  static std::shared_ptr<MessageStream> Create(std::shared_ptr<grpc::Channel> channel,
+                                               std::string method, Callbacks callbacks);
   // Opens it; called once, before anything else. Callbacks may come before it has returned.
   void Start();
 
@@ -56,14 +58,15 @@ class ExpertStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
     grpc::ByteBuffer message;
   };
 
-  ExpertStream(std::shared_ptr<grpc::Channel> channel, Callbacks callbacks);
+  MessageStream(std::shared_ptr<grpc::Channel> channel, std::string method, Callbacks callbacks);
   // Takes the next message into outgoing_; false where there is none, or a write is in progress.
   bool TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  const std::string method_;
   Callbacks callbacks_;  // cleared at the end: their owner may own the stream
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>> stub_;
-  std::shared_ptr<ExpertStream> self_;  // reset in OnDone
+  std::shared_ptr<MessageStream> self_;  // reset in OnDone
 
   grpc::ByteBuffer incoming_;  // belongs to the read in progress
   grpc::ByteBuffer outgoing_;  // belongs to the write in progress
@@ -71,11 +74,11 @@ class ExpertStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   std::mutex mutex_;
   // Null after the end: it keeps the channel.
   std::shared_ptr<grpc::ClientContext> context_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Outgoing> waiting_ ABSL_GUARDED_BY(mutex_);  // bounded by the flight table
+  std::deque<Outgoing> waiting_ ABSL_GUARDED_BY(mutex_);  // bounded by the caller
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // no write may start any more
 };
 
 }  // namespace tramontane
 
-#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_STREAM_H_
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_MESSAGE_STREAM_H_

@@ -1,6 +1,6 @@
 // Which expert workers there are, and who hosts what.
-#ifndef TRAMONTANE_COORDINATOR_GRPC_WORKER_DISCOVERY_H_
-#define TRAMONTANE_COORDINATOR_GRPC_WORKER_DISCOVERY_H_
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_WORKER_DISCOVERY_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_WORKER_DISCOVERY_H_
 
 #include <condition_variable>
 #include <functional>
@@ -17,7 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "attention_worker/expert_directory.h"
-#include "coordinator/grpc/worker_connection.h"
+#include "attention_worker/grpc/worker_connection.h"
 
 namespace tramontane {
 
@@ -87,4 +87,4 @@ class WorkerDiscovery : public ExpertDirectory {
 
 }  // namespace tramontane
 
-#endif  // TRAMONTANE_COORDINATOR_GRPC_WORKER_DISCOVERY_H_
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_WORKER_DISCOVERY_H_

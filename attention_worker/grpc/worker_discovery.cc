@@ -1,4 +1,4 @@
-#include "coordinator/grpc/worker_discovery.h"
+#include "attention_worker/grpc/worker_discovery.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "coordinator/grpc/expert_load.h"
+#include "attention_worker/grpc/expert_load.h"
 
 #include <algorithm>
 #include <numeric>

@@ -1,6 +1,6 @@
 // How evenly the tokens of late fell on the experts of one layer.
-#ifndef TRAMONTANE_COORDINATOR_GRPC_EXPERT_LOAD_H_
-#define TRAMONTANE_COORDINATOR_GRPC_EXPERT_LOAD_H_
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_LOAD_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_LOAD_H_
 
 #include <cstdint>
 #include <span>
@@ -26,4 +26,4 @@ class ExpertLoad {
 
 }  // namespace tramontane
 
-#endif  // TRAMONTANE_COORDINATOR_GRPC_EXPERT_LOAD_H_
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_LOAD_H_

@@ -1,4 +1,4 @@
-#include "coordinator/in_process_expert_client.h"
+#include "attention_worker/grpc/in_process_expert_client.h"
 
 #include <utility>
 #include <vector>

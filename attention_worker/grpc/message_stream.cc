@@ -1,4 +1,4 @@
-#include "attention_worker/grpc/expert_stream.h"
+#include "attention_worker/grpc/message_stream.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,32 +6,30 @@
 #include "proto/wire/status.h"
 
 namespace tramontane {
-namespace {
 
-constexpr char kExecuteMethod[] = "/tramontane.v1.ExpertWorker/Execute";
-
-}  // namespace
-
-std::shared_ptr<ExpertStream> ExpertStream::Create(std::shared_ptr<grpc::Channel> channel,
-                                                   Callbacks callbacks) {
-  return std::shared_ptr<ExpertStream>(new ExpertStream(std::move(channel), std::move(callbacks)));
+std::shared_ptr<MessageStream> MessageStream::Create(std::shared_ptr<grpc::Channel> channel,
+                                                     std::string method, Callbacks callbacks) {
+  return std::shared_ptr<MessageStream>(
+      new MessageStream(std::move(channel), std::move(method), std::move(callbacks)));
 }
 
-ExpertStream::ExpertStream(std::shared_ptr<grpc::Channel> channel, Callbacks callbacks)
-    : callbacks_(std::move(callbacks)),
+MessageStream::MessageStream(std::shared_ptr<grpc::Channel> channel, std::string method,
+                             Callbacks callbacks)
+    : method_(std::move(method)),
+      callbacks_(std::move(callbacks)),
       channel_(std::move(channel)),
       stub_(std::make_unique<grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>>(
           channel_)),
       context_(std::make_shared<grpc::ClientContext>()) {}
 
-void ExpertStream::Start() {
+void MessageStream::Start() {
   self_ = shared_from_this();
   std::shared_ptr<grpc::ClientContext> context;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     context = context_;
   }
-  stub_->PrepareBidiStreamingCall(context.get(), kExecuteMethod, grpc::StubOptions(), this);
+  stub_->PrepareBidiStreamingCall(context.get(), method_, grpc::StubOptions(), this);
   // Holds, since writes start outside of gRPC's reactions: this one until no write may start any
   // more, and one of each write from its planning to its start.
   AddHold();
@@ -39,7 +37,7 @@ void ExpertStream::Start() {
   StartCall();
 }
 
-bool ExpertStream::TakeNext() {
+bool MessageStream::TakeNext() {
   if (writing_ || broken_ || waiting_.empty()) return false;
   outgoing_ = std::move(waiting_.front().message);
   waiting_.pop_front();
@@ -48,7 +46,7 @@ bool ExpertStream::TakeNext() {
   return true;
 }
 
-void ExpertStream::Send(uint64_t id, grpc::ByteBuffer message) {
+void MessageStream::Send(uint64_t id, grpc::ByteBuffer message) {
   bool write = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -61,7 +59,7 @@ void ExpertStream::Send(uint64_t id, grpc::ByteBuffer message) {
   RemoveHold();
 }
 
-bool ExpertStream::Withdraw(uint64_t id) {
+bool MessageStream::Withdraw(uint64_t id) {
   grpc::ByteBuffer withdrawn;  // destroyed after the lock is released: that calls back
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = std::find_if(waiting_.begin(), waiting_.end(),
@@ -72,7 +70,7 @@ bool ExpertStream::Withdraw(uint64_t id) {
   return true;
 }
 
-void ExpertStream::Cancel() {
+void MessageStream::Cancel() {
   std::shared_ptr<grpc::ClientContext> context;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -81,7 +79,7 @@ void ExpertStream::Cancel() {
   if (context != nullptr) context->TryCancel();
 }
 
-void ExpertStream::OnReadDone(bool ok) {
+void MessageStream::OnReadDone(bool ok) {
   if (ok) {
     grpc::ByteBuffer message;
     message.Swap(&incoming_);
@@ -98,7 +96,7 @@ void ExpertStream::OnReadDone(bool ok) {
   RemoveHold();
 }
 
-void ExpertStream::OnWriteDone(bool ok) {
+void MessageStream::OnWriteDone(bool ok) {
   outgoing_.Clear();
   bool write = false;
   {
@@ -111,8 +109,8 @@ void ExpertStream::OnWriteDone(bool ok) {
   RemoveHold();
 }
 
-void ExpertStream::OnDone(const grpc::Status& status) {
-  const std::shared_ptr<ExpertStream> self = std::move(self_);
+void MessageStream::OnDone(const grpc::Status& status) {
+  const std::shared_ptr<MessageStream> self = std::move(self_);
   std::shared_ptr<grpc::ClientContext> context;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -1,6 +1,6 @@
 // Experts in the coordinator's own process (--experts_in_process).
-#ifndef TRAMONTANE_COORDINATOR_IN_PROCESS_EXPERT_CLIENT_H_
-#define TRAMONTANE_COORDINATOR_IN_PROCESS_EXPERT_CLIENT_H_
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_IN_PROCESS_EXPERT_CLIENT_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_IN_PROCESS_EXPERT_CLIENT_H_
 
 #include <memory>
 #include <string>
@@ -42,4 +42,4 @@ class FixedExpertDirectory : public ExpertDirectory {
 
 }  // namespace tramontane
 
-#endif  // TRAMONTANE_COORDINATOR_IN_PROCESS_EXPERT_CLIENT_H_
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_IN_PROCESS_EXPERT_CLIENT_H_

@@ -1,6 +1,6 @@
-// Names to addresses, as --expert_workers gives them.
-#ifndef TRAMONTANE_COORDINATOR_GRPC_ADDRESS_RESOLVER_H_
-#define TRAMONTANE_COORDINATOR_GRPC_ADDRESS_RESOLVER_H_
+// Names to addresses, as --expert_workers and --attention_workers give them.
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_ADDRESS_RESOLVER_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_ADDRESS_RESOLVER_H_
 
 #include <string>
 #include <vector>
@@ -10,9 +10,10 @@
 
 namespace tramontane {
 
-// "HOST:PORT,HOST:PORT,…" into its parts. INVALID_ARGUMENT naming the part that is none, or for an
-// empty list.
-absl::StatusOr<std::vector<std::string>> ParseWorkerList(const std::string& list);
+// "HOST:PORT,HOST:PORT,…" into its parts. INVALID_ARGUMENT naming `flag` ("expert_workers") and the
+// part that is none, or for an empty list.
+absl::StatusOr<std::vector<std::string>> ParseWorkerList(const std::string& list,
+                                                         const std::string& flag);
 
 // "ADDRESS:PORT" of every address that the host of `target` ("HOST:PORT") resolves to, sorted: one
 // address for itself, one for each pod behind a headless service. Where a name has IPv4 and IPv6
@@ -22,4 +23,4 @@ absl::StatusOr<std::vector<std::string>> ResolveTarget(const std::string& target
 
 }  // namespace tramontane
 
-#endif  // TRAMONTANE_COORDINATOR_GRPC_ADDRESS_RESOLVER_H_
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_ADDRESS_RESOLVER_H_

@@ -1,4 +1,4 @@
-#include "coordinator/grpc/address_resolver.h"
+#include "attention_worker/grpc/address_resolver.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -25,21 +25,23 @@ std::string NumericHost(const addrinfo& address) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> ParseWorkerList(const std::string& list) {
+absl::StatusOr<std::vector<std::string>> ParseWorkerList(const std::string& list,
+                                                         const std::string& flag) {
   std::vector<std::string> targets;
   for (const absl::string_view part : absl::StrSplit(list, ',', absl::SkipWhitespace())) {
     const std::string target(absl::StripAsciiWhitespace(part));
     const absl::StatusOr<HostPort> parsed = ParseHostPort(target);
     if (!parsed.ok() || parsed->port == 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--expert_workers: \"", target,
+          absl::StrCat("--", flag, ": \"", target,
                        "\" is not HOST:PORT with a port in [1, 65535]; write, for example, "
                        "127.0.0.1:8481,127.0.0.1:8482"));
     }
     targets.push_back(target);
   }
   if (targets.empty()) {
-    return absl::InvalidArgumentError("--expert_workers names no worker; expected HOST:PORT,…");
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, " names no worker; expected HOST:PORT,…"));
   }
   return targets;
 }

@@ -1,4 +1,4 @@
-#include "coordinator/grpc/worker_connection.h"
+#include "attention_worker/grpc/worker_connection.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "coordinator/grpc/worker_discovery.h"
+#include "attention_worker/grpc/worker_discovery.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/grpc/address_resolver.h"
+#include "attention_worker/grpc/address_resolver.h"
 
 namespace tramontane {
 namespace {
@@ -207,18 +207,18 @@ TEST(WorkerDiscoveryTest, AddressThatLeavesItsNameIsForgottenOnceItIsNotConnecte
 }
 
 TEST(ParseWorkerListTest, TakesAddressesSeparatedByCommas) {
-  EXPECT_THAT(*ParseWorkerList("127.0.0.1:1, workers:50061 ,[::1]:3"),
+  EXPECT_THAT(*ParseWorkerList("127.0.0.1:1, workers:50061 ,[::1]:3", "expert_workers"),
               ElementsAre("127.0.0.1:1", "workers:50061", "[::1]:3"));
 }
 
 TEST(ParseWorkerListTest, NamesThePartThatIsNoAddress) {
   for (const char* bad : {"127.0.0.1", "127.0.0.1:0", "a:b", "host:70000"}) {
-    const auto parsed = ParseWorkerList(std::string("ok:1,") + bad);
+    const auto parsed = ParseWorkerList(std::string("ok:1,") + bad, "expert_workers");
     EXPECT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument) << bad;
     EXPECT_THAT(std::string(parsed.status().message()), HasSubstr(bad));
   }
-  EXPECT_FALSE(ParseWorkerList("").ok());
-  EXPECT_FALSE(ParseWorkerList(" , ").ok());
+  EXPECT_FALSE(ParseWorkerList("", "expert_workers").ok());
+  EXPECT_FALSE(ParseWorkerList(" , ", "expert_workers").ok());
 }
 
 TEST(ResolveTargetTest, AddressResolvesToItself) {

@@ -1,0 +1,107 @@
+#include "attention_worker/grpc/attention_flags.h"
+
+#include <filesystem>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "attention_worker/grpc/address_resolver.h"
+#include "proto/serving/host_port.h"
+
+ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
+ABSL_FLAG(std::string, model_name, "",
+          "Name by which the model is known; empty: the last component of --model.");
+ABSL_FLAG(std::string, metrics_listen, "",
+          "HOST:PORT of the Prometheus endpoint, http://HOST:PORT/metrics; empty: none.");
+ABSL_FLAG(std::string, address_file, "",
+          "Where to write the addresses that were taken, for scripts; empty: nowhere.");
+ABSL_FLAG(
+    bool, allow_plaintext_beyond_loopback, false,
+    "Allow --listen and --metrics_listen on addresses that other machines reach, without TLS.");
+ABSL_FLAG(std::string, expert_workers, "",
+          "HOST:PORT of expert workers, separated by commas. A name that resolves to several "
+          "addresses stands for a worker at each; names are resolved again every few seconds.");
+ABSL_FLAG(bool, experts_in_process, false, "Host all experts in this process; no expert workers.");
+ABSL_FLAG(std::string, compute, "bf16",
+          "Format of weights, activations and rows: bf16, or f32 for exact comparisons. The same "
+          "for all processes.");
+ABSL_FLAG(int, threads, 0, "Threads that compute; 0: the processors this process may run on.");
+ABSL_FLAG(std::string, cpu_isa, "",
+          "Kernels to use: avx512_bf16, avx512, avx2 or portable; empty: the widest there is.");
+ABSL_FLAG(int, kv_block_size, 16, "Tokens in a block of the KV cache; a multiple of 16.");
+ABSL_FLAG(int64_t, kv_cache_tokens, 0,
+          "Tokens that the KV cache holds over all requests; 0: eight times the model's context, "
+          "as far as memory allows.");
+ABSL_FLAG(int, max_step_tokens, 512,
+          "Most tokens in one step: a token of each running request and, with what is left, parts "
+          "of new prompts. Larger: prompts run faster; smaller: tokens come more evenly.");
+ABSL_FLAG(int64_t, expert_timeout_ms, 30000,
+          "Milliseconds after which an expert worker's answer is given up; 0: no limit.");
+ABSL_FLAG(double, drain_timeout_s, 30, "Seconds that SIGTERM leaves accepted work to finish.");
+
+namespace tramontane {
+
+absl::Status CheckAttentionFlags(absl::string_view listen) {
+  if (absl::GetFlag(FLAGS_model).empty()) {
+    return absl::InvalidArgumentError("--model=DIR is missing; see --help");
+  }
+  const std::string compute = absl::GetFlag(FLAGS_compute);
+  if (compute != "bf16" && compute != "f32") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--compute=", compute, ": expected bf16 or f32"));
+  }
+  if (absl::GetFlag(FLAGS_max_step_tokens) < 1 || absl::GetFlag(FLAGS_kv_block_size) < 1) {
+    return absl::InvalidArgumentError("--max_step_tokens and --kv_block_size: expected 1 or more");
+  }
+  if (absl::GetFlag(FLAGS_threads) < 0 || absl::GetFlag(FLAGS_kv_cache_tokens) < 0 ||
+      absl::GetFlag(FLAGS_expert_timeout_ms) < 0) {
+    return absl::InvalidArgumentError(
+        "--threads, --kv_cache_tokens and --expert_timeout_ms: expected 0 or more");
+  }
+  if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
+    return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
+  }
+  const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
+  const std::string metrics = absl::GetFlag(FLAGS_metrics_listen);
+  if (!metrics.empty()) {
+    const absl::Status allowed = CheckPlaintextAddress(metrics, "metrics_listen", beyond_loopback);
+    if (!allowed.ok()) return allowed;
+  }
+  return CheckPlaintextAddress(listen, "listen", beyond_loopback);
+}
+
+absl::Status CheckExpertFlags() {
+  const std::string workers = absl::GetFlag(FLAGS_expert_workers);
+  if (absl::GetFlag(FLAGS_experts_in_process) == workers.empty()) {
+    return workers.empty() ? absl::OkStatus() : ParseWorkerList(workers, "expert_workers").status();
+  }
+  return absl::InvalidArgumentError(
+      "expected exactly one of --expert_workers=HOST:PORT,… and --experts_in_process");
+}
+
+std::string ModelNameFlag() {
+  const std::string name = absl::GetFlag(FLAGS_model_name);
+  if (!name.empty()) return name;
+  const std::filesystem::path directory(absl::GetFlag(FLAGS_model));
+  return (directory.has_filename() ? directory : directory.parent_path()).filename();
+}
+
+absl::Duration DrainTimeoutFlag() { return absl::Seconds(absl::GetFlag(FLAGS_drain_timeout_s)); }
+
+HostedAttentionOptions HostedAttentionFlags() {
+  HostedAttentionOptions options;
+  options.backend.compute_dtype =
+      absl::GetFlag(FLAGS_compute) == "f32" ? DType::kF32 : DType::kBF16;
+  options.backend.num_threads = absl::GetFlag(FLAGS_threads);
+  options.backend.isa = absl::GetFlag(FLAGS_cpu_isa);
+  options.attention.kv_block_size = absl::GetFlag(FLAGS_kv_block_size);
+  options.attention.kv_cache_tokens = absl::GetFlag(FLAGS_kv_cache_tokens);
+  options.attention.max_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
+  options.attention.expert_timeout_ms = absl::GetFlag(FLAGS_expert_timeout_ms);
+  if (!absl::GetFlag(FLAGS_experts_in_process)) {
+    options.expert_workers =
+        *ParseWorkerList(absl::GetFlag(FLAGS_expert_workers), "expert_workers");
+  }
+  return options;
+}
+
+}  // namespace tramontane

@@ -1,0 +1,44 @@
+// The flags that the processes coordinator and attention_worker have in common.
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_ATTENTION_FLAGS_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_ATTENTION_FLAGS_H_
+
+#include "proto/serving/abseil_flag_types.h"
+
+#include <cstdint>
+#include <string>
+
+#include "absl/flags/declare.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "attention_worker/grpc/hosted_attention.h"
+
+// What either main reads by itself; CheckAttentionFlags has found it in range.
+ABSL_DECLARE_FLAG(std::string, model);
+ABSL_DECLARE_FLAG(std::string, metrics_listen);
+ABSL_DECLARE_FLAG(std::string, address_file);
+ABSL_DECLARE_FLAG(bool, allow_plaintext_beyond_loopback);
+ABSL_DECLARE_FLAG(std::string, expert_workers);
+ABSL_DECLARE_FLAG(bool, experts_in_process);
+ABSL_DECLARE_FLAG(std::string, compute);
+ABSL_DECLARE_FLAG(int, kv_block_size);
+ABSL_DECLARE_FLAG(int, max_step_tokens);
+
+namespace tramontane {
+
+// INVALID_ARGUMENT or FAILED_PRECONDITION naming the flag that is missing, out of range, or an
+// address that needs leave. `listen`: the value of the process's own --listen. Before minutes of
+// loading, not after.
+absl::Status CheckAttentionFlags(absl::string_view listen);
+// INVALID_ARGUMENT unless exactly one of --expert_workers and --experts_in_process is given.
+absl::Status CheckExpertFlags();
+
+// --model_name, or the last component of --model.
+std::string ModelNameFlag();
+absl::Duration DrainTimeoutFlag();
+// What they ask for; after all checks.
+HostedAttentionOptions HostedAttentionFlags();
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_ATTENTION_FLAGS_H_

@@ -1,0 +1,34 @@
+// What discovery finds, passed on to metrics, the log and whoever depends on it.
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_READINESS_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_READINESS_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "attention_worker/grpc/attention_metrics.h"
+#include "attention_worker/grpc/worker_discovery.h"
+
+namespace tramontane {
+
+class ExpertReadiness final : public DiscoveryObserver {
+ public:
+  // `metrics` outlives it. `on_placement` is called, one call at a time, whenever discovery has
+  // looked: whether every expert has a worker.
+  ExpertReadiness(AttentionMetrics* metrics, std::function<void(bool complete)> on_placement)
+      : metrics_(metrics), on_placement_(std::move(on_placement)) {}
+
+  void OnWorker(const std::string& address, bool connected) override;
+  void OnWorkerGone(const std::string& address) override;
+  void OnPlacement(int64_t num_missing) override;
+
+ private:
+  AttentionMetrics* const metrics_;
+  const std::function<void(bool)> on_placement_;
+  bool complete_ = false;  // of the one call at a time
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_EXPERT_READINESS_H_

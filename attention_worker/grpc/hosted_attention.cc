@@ -1,0 +1,125 @@
+#include "attention_worker/grpc/hosted_attention.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "attention_worker/grpc/address_resolver.h"
+#include "attention_worker/grpc/grpc_expert_client.h"
+#include "expert_worker/expert_set.h"
+#include "model/log.h"
+
+namespace tramontane {
+namespace {
+
+// An expert worker that does not answer for so long is tried again later.
+constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
+
+ExpertWorkerExpectation Expected(const Checkpoint& checkpoint, const Backend& backend) {
+  const MixtralConfig& config = checkpoint.config();
+  ExpertWorkerExpectation expected;
+  expected.digest = checkpoint.digest();
+  expected.row_dtype = backend.compute_dtype();
+  expected.num_layers = config.num_layers;
+  expected.num_experts = config.num_experts;
+  expected.hidden_size = config.hidden_size;
+  expected.intermediate_size = config.intermediate_size;
+  return expected;
+}
+
+ConnectFunction Connector(const ExpertWorkerExpectation& expected, std::string kernels) {
+  return [expected, kernels = std::move(kernels)](
+             const std::string& address, std::function<void(const absl::Status&)> on_disconnect) {
+    GrpcExpertClientOptions options;
+    options.connect_timeout = kConnectTimeout;
+    options.on_disconnect = std::move(on_disconnect);
+    absl::StatusOr<std::shared_ptr<ExpertClient>> client =
+        ConnectExpertWorker(address, expected, options);
+    if (client.ok() && (*client)->description().backend != kernels) {
+      Log(LogLevel::kWarning, "expert worker has other kernels: last bits may depend on placement",
+          {{"worker", address},
+           {"expected", kernels},
+           {"found", (*client)->description().backend}});
+    }
+    return client;
+  };
+}
+
+}  // namespace
+
+HostedAttention::HostedAttention(const std::shared_ptr<const Checkpoint>& checkpoint,
+                                 std::unique_ptr<Backend> backend,
+                                 std::shared_ptr<prometheus::Registry> registry,
+                                 const HostedAttentionOptions& options,
+                                 std::function<void(bool)> on_experts)
+    : checkpoint_(checkpoint),
+      options_(options),
+      backend_(std::move(backend)),
+      metrics_(std::move(registry), checkpoint->config().num_layers,
+               checkpoint->config().num_experts),
+      expert_readiness_(&metrics_, std::move(on_experts)) {}
+
+absl::StatusOr<std::unique_ptr<HostedAttention>> HostedAttention::Create(
+    const std::shared_ptr<const Checkpoint>& checkpoint, std::unique_ptr<Backend> backend,
+    std::shared_ptr<prometheus::Registry> registry, const HostedAttentionOptions& options,
+    std::function<void(bool complete)> on_experts) {
+  std::unique_ptr<HostedAttention> hosted(new HostedAttention(
+      checkpoint, std::move(backend), std::move(registry), options, std::move(on_experts)));
+  if (!options.expert_workers.empty()) {
+    hosted->FindExperts();
+    return hosted;
+  }
+  const absl::Status loaded = hosted->HostExperts();
+  if (!loaded.ok()) return loaded;
+  return hosted;
+}
+
+absl::Status HostedAttention::Load() {
+  const ExpertDirectory* directory = fixed_.get();
+  if (discovery_ != nullptr) directory = discovery_.get();
+  absl::StatusOr<std::unique_ptr<AttentionWorker>> worker = AttentionWorker::Create(
+      checkpoint_, backend_.get(), directory, &metrics_, options_.attention);
+  if (!worker.ok()) return worker.status();
+  worker_ = *std::move(worker);
+  // So that the first request finds the workers that are already there.
+  if (discovery_ != nullptr) discovery_->AwaitFirstAttempts(2 * kConnectTimeout);
+  return absl::OkStatus();
+}
+
+absl::Status HostedAttention::HostExperts() {
+  const MixtralConfig& config = checkpoint_->config();
+  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options_.backend);
+  if (!backend.ok()) return backend.status();
+  expert_backend_ = *std::move(backend);
+  const absl::StatusOr<ExpertSet> all =
+      ExpertSet::Parse("all", config.num_layers, config.num_experts);
+  if (!all.ok()) return all.status();
+  absl::StatusOr<std::unique_ptr<HostedExperts>> experts =
+      HostedExperts::Load(checkpoint_, *all, expert_backend_.get());
+  if (!experts.ok()) return experts.status();
+  experts_ = *std::move(experts);
+  ExpertExecutorOptions executor_options;
+  executor_options.max_batch_rows =
+      std::max(executor_options.max_batch_rows, options_.attention.max_step_tokens * config.top_k);
+  const std::vector<std::shared_ptr<ExpertClient>> clients = {
+      std::make_shared<InProcessExpertClient>(experts_.get(), executor_options)};
+  fixed_ = std::make_unique<FixedExpertDirectory>(
+      BuildPlacement(config.num_layers, config.num_experts, clients));
+  expert_readiness_.OnPlacement(0);
+  return absl::OkStatus();
+}
+
+void HostedAttention::FindExperts() {
+  WorkerDiscoveryOptions discovery;
+  discovery.targets = options_.expert_workers;
+  discovery.num_layers = checkpoint_->config().num_layers;
+  discovery.num_experts = checkpoint_->config().num_experts;
+  discovery.resolve = ResolveTarget;
+  discovery.connect = Connector(Expected(*checkpoint_, *backend_), std::string(backend_->name()));
+  discovery_ = std::make_unique<WorkerDiscovery>(std::move(discovery), &expert_readiness_);
+}
+
+absl::Status HostedAttention::readiness() const {
+  return discovery_ == nullptr ? absl::OkStatus() : discovery_->readiness();
+}
+
+}  // namespace tramontane

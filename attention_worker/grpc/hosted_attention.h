@@ -1,0 +1,76 @@
+// An attention worker in this process, with its experts: in the same process, or behind discovery.
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_HOSTED_ATTENTION_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_HOSTED_ATTENTION_H_
+
+#include <prometheus/registry.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "attention_worker/attention_worker.h"
+#include "attention_worker/grpc/attention_metrics.h"
+#include "attention_worker/grpc/expert_readiness.h"
+#include "attention_worker/grpc/in_process_expert_client.h"
+#include "attention_worker/grpc/worker_discovery.h"
+#include "expert_worker/hosted_experts.h"
+#include "kernels/backend.h"
+#include "model/checkpoint.h"
+
+namespace tramontane {
+
+struct HostedAttentionOptions {
+  CpuBackendOptions backend;
+  AttentionWorkerOptions attention;
+  std::vector<std::string> expert_workers;  // HOST:PORT; none: all experts in this process
+};
+
+// What the processes coordinator and attention_worker have in common: kernels, weights, KV cache,
+// the connections to expert workers, and the metrics of all that.
+class HostedAttention {
+ public:
+  // Loads the experts, or begins to look for their workers. `on_experts` is called
+  // whenever discovery has looked, from its threads, or once before this returns for experts in
+  // process: whether every expert has a worker. readiness() says which have none. Fails as
+  // HostedExperts::Load.
+  static absl::StatusOr<std::unique_ptr<HostedAttention>> Create(
+      const std::shared_ptr<const Checkpoint>& checkpoint, std::unique_ptr<Backend> backend,
+      std::shared_ptr<prometheus::Registry> registry, const HostedAttentionOptions& options,
+      std::function<void(bool complete)> on_experts);
+
+  // Loads the attention worker; then waits a few seconds for expert workers that are already there.
+  // Called once, before anything below. Fails as AttentionWorker::Create.
+  absl::Status Load();
+
+  AttentionWorker* worker() { return worker_.get(); }
+  std::string_view backend_name() const { return backend_->name(); }
+  // UNAVAILABLE naming the experts that have no worker.
+  absl::Status readiness() const;
+
+ private:
+  HostedAttention(const std::shared_ptr<const Checkpoint>& checkpoint,
+                  std::unique_ptr<Backend> backend, std::shared_ptr<prometheus::Registry> registry,
+                  const HostedAttentionOptions& options, std::function<void(bool)> on_experts);
+  absl::Status HostExperts();
+  void FindExperts();
+
+  const std::shared_ptr<const Checkpoint> checkpoint_;
+  const HostedAttentionOptions options_;
+  const std::unique_ptr<Backend> backend_;
+  AttentionMetrics metrics_;
+  ExpertReadiness expert_readiness_;
+  std::unique_ptr<Backend>
+      expert_backend_;  // of experts in process: they have threads of their own
+  std::unique_ptr<HostedExperts> experts_;
+  std::unique_ptr<FixedExpertDirectory> fixed_;
+  std::unique_ptr<WorkerDiscovery> discovery_;
+  std::unique_ptr<AttentionWorker> worker_;
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_HOSTED_ATTENTION_H_
