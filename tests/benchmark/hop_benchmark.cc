@@ -9,58 +9,21 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "attention_worker/grpc/grpc_expert_client.h"
 #include "expert_worker/grpc/expert_service.h"
 #include "proto/serving/listener.h"
-#include "tests/benchmark/synthetic_checkpoint.h"
+#include "tests/benchmark/or_exit.h"
+#include "tests/benchmark/synthetic_experts.h"
 
 namespace tramontane {
 namespace {
-
-void ExitUnless(const absl::Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "%s\n", status.ToString().c_str());
-  std::exit(1);
-}
-
-template <typename T>
-T ValueOrExit(absl::StatusOr<T> value) {
-  ExitUnless(value.status());
-  return *std::move(value);
-}
-
-std::shared_ptr<const Checkpoint> OpenSmallExperts() {
-  MixtralConfig config;
-  config.num_layers = 1;
-  config.hidden_size = 4'096;
-  config.intermediate_size = 32;
-  config.num_experts = 2;
-  config.top_k = 2;
-  config.num_heads = 1;
-  config.num_kv_heads = 1;
-  config.head_dim = 32;
-  config.vocab_size = 32;
-  config.max_position_embeddings = 32;
-  std::string directory =
-      absl::StrCat(std::filesystem::temp_directory_path().string(), "/hop_benchmark.XXXXXX");
-  if (mkdtemp(directory.data()) == nullptr) ExitUnless(absl::UnavailableError(directory));
-  ExitUnless(WriteSyntheticCheckpoint(config, /*seed=*/1, directory, /*num_threads=*/1));
-  std::shared_ptr<const Checkpoint> checkpoint = ValueOrExit(Checkpoint::Open(directory));
-  std::filesystem::remove_all(directory);  // the mapping stays
-  return checkpoint;
-}
 
 // A worker and a client of it, in one process.
 struct Hop {
@@ -68,7 +31,8 @@ struct Hop {
     CpuBackendOptions backend_options;
     backend_options.num_threads = 1;
     backend = ValueOrExit(CreateCpuBackend(backend_options));
-    const std::shared_ptr<const Checkpoint> checkpoint = OpenSmallExperts();
+    const auto checkpoint =
+        OpenSyntheticExperts(4'096, /*intermediate_size=*/32, /*num_experts=*/2);
     const ExpertSet set = ValueOrExit(ExpertSet::Parse("all", 1, 2));
     experts = ValueOrExit(HostedExperts::Load(checkpoint, set, backend.get()));
     executor = std::make_unique<ExpertExecutor>(experts.get(), nullptr, options);
