@@ -8,12 +8,10 @@ namespace {
 // Rows whose sums a thread keeps at once: 64 KiB of the L2 cache.
 constexpr int64_t kMaxRowsAtOnce = 256;
 // With several tiles of rows, lines of a panel that are used for all rows before the next are read.
-constexpr int64_t kUnitsAtOnce = 256;
-// Consecutive weights that one thread reads before it asks for more work, where reading them from
-// memory takes a good part of the time: with at most this many rows.
+constexpr int64_t kUnitsAtOnce = 512;
+// Consecutive weights that one thread reads before it asks for more work, so that most of what it
+// asks for ahead is its own.
 constexpr int64_t kBytesPerTask = 1 << 20;
-constexpr int64_t kFewRows = 64;
-constexpr int64_t kFewTiles = 16;
 // How far ahead of their use weights are asked for: about a microsecond of reading from memory.
 constexpr int64_t kPrefetchBytes = 4096;
 constexpr int64_t kTasksPerThread = 8;
@@ -72,15 +70,15 @@ class Multiplication {
     }
   }
 
-  // A few tiles: each asks for its part of the lines that follow these, so that memory is read
-  // while cached lines are computed with. One tile, or many: the same lines, some way ahead.
+  // Of several tiles, each asks for its part of the lines that follow these, so that memory is read
+  // while cached lines are computed with. One tile: the same lines, some way ahead.
   static void SetPrefetch(int64_t t, int64_t num_tiles, GemmTile* tile) {
-    if (num_tiles == 1 || num_tiles > kFewTiles) {
+    if (num_tiles == 1) {
       tile->prefetch = tile->weights + kPrefetchBytes;
       tile->prefetch_stride = kLineBytes;
       return;
     }
-    tile->prefetch_stride = kLineBytes / num_tiles;
+    tile->prefetch_stride = Pieces(kLineBytes, num_tiles);
     tile->prefetch = tile->weights + tile->num_units * (kLineBytes + t * tile->prefetch_stride);
   }
 
@@ -89,9 +87,8 @@ class Multiplication {
   const GemmProblem& problem_;
 };
 
-// Panels per task: enough bytes to read in one go where there are few rows, yet tasks for all.
-int64_t PanelsPerTask(const PackedPanels& weights, int64_t num_rows, int64_t num_threads) {
-  if (num_rows > kFewRows) return 1;
+// Panels per task: enough bytes to read in one go, yet tasks for all.
+int64_t PanelsPerTask(const PackedPanels& weights, int64_t num_threads) {
   const int64_t by_bytes = kBytesPerTask / weights.panel_bytes();
   const int64_t by_tasks = weights.num_panels() / (kTasksPerThread * num_threads);
   return std::max<int64_t>(1, std::min(by_bytes, by_tasks));
@@ -102,7 +99,8 @@ int64_t RowsPerTask(int64_t num_rows, int64_t num_panels, int64_t tile_rows, int
   const int64_t wanted = Pieces(kTasksPerThread * num_threads, num_panels);
   const int64_t tiles = Pieces(num_rows, tile_rows);
   const int64_t rows = Pieces(tiles, std::min(tiles, wanted)) * tile_rows;
-  return std::min(rows, kMaxRowsAtOnce / tile_rows * tile_rows);
+  // Even pieces: a small rest would read all weights for a few rows.
+  return std::min(rows, Pieces(num_rows, Pieces(num_rows, kMaxRowsAtOnce)));
 }
 
 std::vector<Task> CutIntoTasks(const Context& context, const std::vector<GemmProblem>& problems) {
@@ -114,7 +112,7 @@ std::vector<Task> CutIntoTasks(const Context& context, const std::vector<GemmPro
     const GemmProblem& problem = problems[i];
     if (problem.num_rows == 0) continue;
     const int64_t num_panels = problem.weights->num_panels();
-    const int64_t panels = PanelsPerTask(*problem.weights, problem.num_rows, num_threads);
+    const int64_t panels = PanelsPerTask(*problem.weights, num_threads);
     const int64_t rows =
         RowsPerTask(problem.num_rows, all_panels, context.kernels.max_tile_rows, num_threads);
     for (int64_t p = 0; p < num_panels; p += panels) {
