@@ -2,26 +2,21 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "proto/wire/status.h"
 
 namespace tramontane {
 
-GenerateCall::GenerateCall(LoadRecorder* recorder, const RequestTimeline& timeline,
-                           uint64_t cancel_after_tokens, double deadline_s, OnEnd on_end)
+GenerateCall::GenerateCall(LoadRecorder* recorder, grpc::ClientContext* context,
+                           const RequestTimeline& timeline, uint64_t cancel_after_tokens,
+                           OnEnd on_end)
     : recorder_(recorder),
+      context_(context),
       cancel_after_tokens_(cancel_after_tokens),
       on_end_(std::move(on_end)),
-      context_(std::make_shared<grpc::ClientContext>()),
-      timeline_(timeline) {
-  if (deadline_s > 0) {
-    context_->set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(deadline_s)));
-  }
-}
+      timeline_(timeline) {}
 
 void GenerateCall::Start(v1::Inference::Stub& stub, const v1::GenerateRequest& request) {
-  stub.async()->Generate(context_.get(), &request, this);
+  stub.async()->Generate(context_, &request, this);
   StartRead(&message_);
   StartCall();
 }

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 
 #include "proto/inference.grpc.pb.h"
 #include "tests/benchmark/load/load_recorder.h"
@@ -21,24 +20,22 @@ class GenerateCall final : public grpc::ClientReadReactor<v1::GenerateResponse> 
   // `cancelled` is set where the call followed its plan.
   using OnEnd = std::function<void(GenerateCall*, const RequestTimeline&, const RequestEnd&)>;
 
-  // `recorder` outlives the call. `cancel_after_tokens` 0: never. `deadline_s` 0: none.
-  GenerateCall(LoadRecorder* recorder, const RequestTimeline& timeline,
-               uint64_t cancel_after_tokens, double deadline_s, OnEnd on_end);
+  // `recorder` and `context` live until `on_end`, which may end both. `cancel_after_tokens` 0:
+  // never.
+  GenerateCall(LoadRecorder* recorder, grpc::ClientContext* context,
+               const RequestTimeline& timeline, uint64_t cancel_after_tokens, OnEnd on_end);
 
   // `request` is read before this returns; the call may be gone by then.
   void Start(v1::Inference::Stub& stub, const v1::GenerateRequest& request);
-
-  // To cancel with; lives as long as anybody holds it.
-  const std::shared_ptr<grpc::ClientContext>& context() const { return context_; }
 
   void OnReadDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
  private:
   LoadRecorder* const recorder_;
+  grpc::ClientContext* const context_;
   const uint64_t cancel_after_tokens_;
   const OnEnd on_end_;
-  const std::shared_ptr<grpc::ClientContext> context_;
   RequestTimeline timeline_;
   RequestEnd end_;
   bool cancel_sent_ = false;

@@ -4,6 +4,9 @@
 #include <memory>
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
 namespace tramontane {
 namespace {
 
@@ -98,13 +101,17 @@ void LoadGenerator::Start(const PlannedRequest& planned, TimePoint due, uint64_t
   }
   const auto prompt_tokens = static_cast<uint64_t>(planned.message.prompt_token_ids_size());
   const RequestTimeline timeline = recorder_.Begin(due, LoadClock::now(), prompt_tokens);
+  const auto context = std::make_shared<grpc::ClientContext>();
+  if (options_.deadline_s > 0) {
+    context->set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(options_.deadline_s)));
+  }
   auto* const call =
-      new GenerateCall(&recorder_, timeline, planned.cancel_after_tokens, options_.deadline_s,
+      new GenerateCall(&recorder_, context.get(), timeline, planned.cancel_after_tokens,
                        [this](GenerateCall* ended, const RequestTimeline& times,
                               const RequestEnd& end) { OnCallEnd(ended, times, end); });
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    running_.insert(call);
+    running_.emplace(call, context);
     peak_outstanding_ = std::max(peak_outstanding_, static_cast<int>(running_.size()));
   }
   call->Start(*stubs_[number % stubs_.size()], planned.message);
@@ -119,9 +126,17 @@ bool LoadGenerator::RefuseBeyondLimit() {
 
 void LoadGenerator::OnCallEnd(GenerateCall* call, const RequestTimeline& timeline, RequestEnd end) {
   const TimePoint now = LoadClock::now();
-  const std::lock_guard<std::mutex> lock(mutex_);
-  end.unfinished = cutting_ && !end.cancelled && absl::IsCancelled(end.status);
+  std::shared_ptr<grpc::ClientContext> context;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    end.unfinished = cutting_ && !end.cancelled && absl::IsCancelled(end.status);
+    context = std::exchange(running_[call], nullptr);
+  }
   recorder_.End(timeline, end, now);
+  // It holds the connection, the last of which gRPC's own threads cannot let go of: so before the
+  // thread that owns it may go on.
+  context.reset();
+  const std::lock_guard<std::mutex> lock(mutex_);
   running_.erase(call);
   const bool failed = !end.status.ok() && !end.cancelled;
   if (failed && !open_loop()) resting_.push_back(now + Seconds(options_.error_backoff_s));
@@ -148,7 +163,9 @@ void LoadGenerator::CancelOutstanding() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     cutting_ = true;
-    for (GenerateCall* const call : running_) contexts.push_back(call->context());
+    for (const auto& [call, context] : running_) {
+      if (context != nullptr) contexts.push_back(context);
+    }
   }
   // Outside of the lock: gRPC may end calls in this thread.
   for (const std::shared_ptr<grpc::ClientContext>& context : contexts) context->TryCancel();

@@ -6,9 +6,10 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -76,7 +77,9 @@ class LoadGenerator {
   std::condition_variable changed_;
   bool interrupted_ ABSL_GUARDED_BY(mutex_) = false;
   bool cutting_ ABSL_GUARDED_BY(mutex_) = false;  // what ends as cancelled now was cut off by us
-  std::unordered_set<GenerateCall*> running_ ABSL_GUARDED_BY(mutex_);
+  // Calls that have not ended, and what they are cancelled with; null while that is let go of.
+  std::unordered_map<GenerateCall*, std::shared_ptr<grpc::ClientContext>> running_
+      ABSL_GUARDED_BY(mutex_);
   std::deque<TimePoint> resting_
       ABSL_GUARDED_BY(mutex_);  // places whose request failed, until when
 };
