@@ -28,6 +28,10 @@ absl::Status CheckOptions(const AttentionWorkerOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_step_tokens: expected 1 or more, found ", options.max_step_tokens));
   }
+  if (options.ping_pong_min_rows < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "ping_pong_min_rows: expected 0 (never) or more, found ", options.ping_pong_min_rows));
+  }
   if (options.expert_timeout_ms < 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "expert_timeout_ms: expected 0 (none) or more, found ", options.expert_timeout_ms));
@@ -99,8 +103,9 @@ absl::Status LocalAttentionWorker::Build(Backend* backend, const ExpertDirectory
                                 .timeout = absl::Milliseconds(options_.expert_timeout_ms)});
   if (!dispatcher.ok()) return dispatcher.status();
   dispatcher_ = *std::move(dispatcher);
-  absl::StatusOr<std::unique_ptr<Decoder>> decoder = Decoder::Create(
-      config_, &weights_, cache_.get(), dispatcher_.get(), backend, options_.max_step_tokens);
+  absl::StatusOr<std::unique_ptr<Decoder>> decoder =
+      Decoder::Create(config_, &weights_, cache_.get(), dispatcher_.get(), backend,
+                      options_.max_step_tokens, options_.ping_pong_min_rows);
   if (!decoder.ok()) return decoder.status();
   decoder_ = *std::move(decoder);
   return absl::OkStatus();

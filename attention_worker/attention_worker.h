@@ -20,7 +20,10 @@ struct AttentionWorkerOptions {
   int kv_block_size = 16;  // tokens; a multiple of kKvTile
   int64_t kv_cache_tokens =
       0;  // capacity over all sequences; 0: 8 x the model's context, bounded by memory
-  int max_step_tokens = 2048;          // rows of one step; sizes the activation buffers
+  int max_step_tokens = 2048;  // rows of one step; sizes the activation buffers
+  // Steps of so many rows run as two micro-batches, attention of one beside the experts of the
+  // other; 0: never.
+  int ping_pong_min_rows = 0;
   int64_t expert_timeout_ms = 30'000;  // a hop that takes longer fails the step; 0: none
 };
 

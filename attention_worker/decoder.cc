@@ -26,183 +26,195 @@ constexpr int kMaxLogitRows = 64;
 
 absl::StatusOr<absl::Duration> Decoder::RunLayers(const TokenBatch& batch, absl::Time deadline,
                                                   const LayerTracer& tracer) {
-  const int64_t num_rows = batch.num_rows();
+  const bool ping_pong = ping_pong_min_rows_ > 0 && batch.num_rows() >= ping_pong_min_rows_;
+  std::vector<MicroBatch> micro_batches =
+      CutIntoMicroBatches(batch, ping_pong && tracer == nullptr ? 2 : 1);
   absl::Duration expert_wait;
   Embed(batch);
-  for (int layer = 0; layer < config_.num_layers; ++layer) {
-    const LayerWeights& weights = weights_->layers[layer];
-    const KvLayer cache = cache_->Layer(layer);
-
-    Normalise(weights.input_norm, num_rows);
-    ProjectQkv(weights, num_rows);
-    RotateAndCache(cache, batch);
-    Attend(cache, batch);
-    AddOutputProjection(weights, num_rows);
-
-    Normalise(weights.post_attention_norm, num_rows);
-    const absl::Status routed = Route(layer, weights, num_rows);
-    if (!routed.ok()) return routed;
-    absl::StatusOr<DispatchedRows> answers = DispatchToExperts(layer, num_rows, deadline);
-    if (!answers.ok()) return answers.status();
-    CombineExperts(*answers, num_rows, tracer != nullptr);
-
-    expert_wait += answers->wait;
-    if (tracer != nullptr) tracer(Trace(layer, num_rows));
+  for (int layer = 0; layer <= config_.num_layers; ++layer) {
+    for (MicroBatch& rows : micro_batches) {
+      // While this part waits for its experts, the other parts' are at work.
+      if (layer > 0) {
+        const absl::Status combined = CombineExperts(layer - 1, rows, tracer, expert_wait);
+        if (!combined.ok()) return combined;
+      }
+      if (layer == config_.num_layers) continue;
+      RunAttention(layer, rows);
+      const absl::Status routed = Route(layer, rows);
+      if (!routed.ok()) return routed;
+      const absl::Status sent = SendToExperts(layer, rows, deadline);
+      if (!sent.ok()) return sent;
+    }
   }
   return expert_wait;
 }
 
+void Decoder::RunAttention(int layer, const MicroBatch& rows) {
+  const LayerWeights& weights = weights_->layers[layer];
+  const KvLayer cache = cache_->Layer(layer);
+  const int64_t first = rows.first_row;
+
+  Normalise(weights.input_norm, rows);
+  backend_->MatMul({.input = activations_.normed.row(first),
+                    .weight = weights.qkv.get(),
+                    .output = activations_.qkv.row<float>(first),
+                    .num_rows = rows.num_rows});
+  RotateAndCache(cache, rows);
+  Attend(cache, rows);
+  backend_->MatMul({.input = activations_.attended.row(first),
+                    .weight = weights.output.get(),
+                    .output = activations_.residual.row<float>(first),
+                    .num_rows = rows.num_rows,
+                    .accumulate = true});
+  Normalise(weights.post_attention_norm, rows);
+}
+
+absl::Status Decoder::SendToExperts(int layer, MicroBatch& rows, absl::Time deadline) {
+  const RoutedTokens routed = {
+      .layer = layer,
+      .num_tokens = rows.num_rows,
+      .top_k = config_.top_k,
+      .topk_expert_ids = Trace(layer, rows).topk_expert_ids,
+  };
+  absl::StatusOr<ExpertDispatcher::Pending> experts =
+      dispatcher_->Send(routed, activations_.normed.row(rows.first_row), rows.first_row, deadline);
+  if (!experts.ok()) return experts.status();
+  rows.experts = *std::move(experts);
+  return absl::OkStatus();
+}
+
+absl::Status Decoder::CombineExperts(int layer, MicroBatch& rows, const LayerTracer& tracer,
+                                     absl::Duration& expert_wait) {
+  const absl::StatusOr<DispatchedRows> answers = dispatcher_->Await(std::move(rows.experts));
+  if (!answers.ok()) return answers.status();
+  expert_wait += answers->wait;
+  const int64_t first = rows.first_row;
+  backend_->CombineExperts(
+      {.expert_rows = answers->expert_rows.data(),
+       .row_dtype = compute_dtype_,
+       .gating_weights = activations_.gating_weights.row<float>(first),
+       .residual = activations_.residual.row<float>(first),
+       .moe_output = tracer != nullptr ? activations_.moe_output.row<float>(first) : nullptr,
+       .num_tokens = rows.num_rows,
+       .top_k = config_.top_k,
+       .hidden_size = config_.hidden_size});
+  if (tracer != nullptr) tracer(Trace(layer, rows));
+  return absl::OkStatus();
+}
+
 const float* Decoder::ComputeLogits(std::span<const LogitRow> rows) {
   TRAMONTANE_CHECK(static_cast<int>(rows.size()) <= max_logit_rows_);
-  const auto row_bytes = static_cast<size_t>(config_.hidden_size) * DTypeSize(compute_dtype_);
   // Rows that lie together are normalised together: the final norm also gathers.
   for (size_t begin = 0; begin < rows.size();) {
     size_t end = begin + 1;
     while (end < rows.size() && rows[end].row == rows[end - 1].row + 1) ++end;
-    backend_->RmsNorm({.input = activations_.residual.as<float>() +
-                                int64_t{rows[begin].row} * config_.hidden_size,
+    backend_->RmsNorm({.input = activations_.residual.row<float>(rows[begin].row),
                        .weight = weights_->final_norm.as<float>(),
-                       .output = activations_.normed.bytes() + begin * row_bytes,
+                       .output = activations_.normed.row(static_cast<int64_t>(begin)),
                        .output_dtype = compute_dtype_,
                        .num_tokens = static_cast<int64_t>(end - begin),
                        .hidden_size = config_.hidden_size,
                        .epsilon = config_.rms_norm_eps});
     begin = end;
   }
-  backend_->MatMul({.input = activations_.normed.bytes(),
+  backend_->MatMul({.input = activations_.normed.row(0),
                     .weight = weights_->lm_head.get(),
-                    .output = activations_.logits.as<float>(),
+                    .output = activations_.logits.row<float>(0),
                     .num_rows = static_cast<int64_t>(rows.size())});
-  return activations_.logits.as<float>();
+  return activations_.logits.row<float>(0);
 }
 
 void Decoder::Embed(const TokenBatch& batch) {
   backend_->EmbedTokens({.embedding = &weights_->embedding,
                          .token_ids = batch.token_ids.data(),
-                         .hidden_states = activations_.residual.as<float>(),
+                         .hidden_states = activations_.residual.row<float>(0),
                          .num_tokens = batch.num_rows()});
 }
 
-void Decoder::Normalise(const Buffer& weight, int64_t num_rows) {
-  backend_->RmsNorm({.input = activations_.residual.as<float>(),
+void Decoder::Normalise(const Buffer& weight, const MicroBatch& rows) {
+  backend_->RmsNorm({.input = activations_.residual.row<float>(rows.first_row),
                      .weight = weight.as<float>(),
-                     .output = activations_.normed.bytes(),
+                     .output = activations_.normed.row(rows.first_row),
                      .output_dtype = compute_dtype_,
-                     .num_tokens = num_rows,
+                     .num_tokens = rows.num_rows,
                      .hidden_size = config_.hidden_size,
                      .epsilon = config_.rms_norm_eps});
 }
 
-void Decoder::ProjectQkv(const LayerWeights& weights, int64_t num_rows) {
-  backend_->MatMul({.input = activations_.normed.bytes(),
-                    .weight = weights.qkv.get(),
-                    .output = activations_.qkv.as<float>(),
-                    .num_rows = num_rows});
-}
-
-void Decoder::RotateAndCache(const KvLayer& cache, const TokenBatch& batch) {
-  backend_->RopeAndCache({.qkv = activations_.qkv.as<float>(),
+void Decoder::RotateAndCache(const KvLayer& cache, const MicroBatch& rows) {
+  backend_->RopeAndCache({.qkv = activations_.qkv.row<float>(rows.first_row),
                           .num_heads = config_.num_heads,
                           .rope_theta = config_.rope_theta,
                           .cache = cache,
-                          .sequences = batch.sequences,
-                          .num_tokens = batch.num_rows()});
+                          .sequences = rows.sequences,
+                          .num_tokens = rows.num_rows});
 }
 
-void Decoder::Attend(const KvLayer& cache, const TokenBatch& batch) {
-  backend_->PagedAttention({.qkv = activations_.qkv.as<float>(),
+void Decoder::Attend(const KvLayer& cache, const MicroBatch& rows) {
+  backend_->PagedAttention({.qkv = activations_.qkv.row<float>(rows.first_row),
                             .num_heads = config_.num_heads,
                             .sliding_window = config_.sliding_window,
                             .cache = cache,
-                            .sequences = batch.sequences,
-                            .num_tokens = batch.num_rows(),
-                            .output = activations_.attended.bytes(),
+                            .sequences = rows.sequences,
+                            .num_tokens = rows.num_rows,
+                            .output = activations_.attended.row(rows.first_row),
                             .output_dtype = compute_dtype_});
 }
 
-void Decoder::AddOutputProjection(const LayerWeights& weights, int64_t num_rows) {
-  backend_->MatMul({.input = activations_.attended.bytes(),
-                    .weight = weights.output.get(),
-                    .output = activations_.residual.as<float>(),
-                    .num_rows = num_rows,
-                    .accumulate = true});
-}
-
-absl::Status Decoder::Route(int layer, const LayerWeights& weights, int64_t num_rows) {
-  backend_->MatMul({.input = activations_.normed.bytes(),
-                    .weight = weights.gate.get(),
-                    .output = activations_.router_logits.as<float>(),
-                    .num_rows = num_rows});
-  if (!RowIsFinite(activations_.router_logits.bytes(), num_rows * config_.num_experts,
+absl::Status Decoder::Route(int layer, const MicroBatch& rows) {
+  const int64_t first = rows.first_row;
+  backend_->MatMul({.input = activations_.normed.row(first),
+                    .weight = weights_->layers[layer].gate.get(),
+                    .output = activations_.router_logits.row<float>(first),
+                    .num_rows = rows.num_rows});
+  if (!RowIsFinite(activations_.router_logits.row(first), rows.num_rows * config_.num_experts,
                    DType::kF32)) {
     return absl::InternalError(
         absl::StrCat("layer ", layer,
                      ": the router's logits hold an infinity or a NaN; expected "
                      "finite numbers: are the checkpoint's weights finite?"));
   }
-  backend_->RouteTopK({.router_logits = activations_.router_logits.as<float>(),
-                       .topk_expert_ids = activations_.topk_expert_ids.as<int32_t>(),
-                       .gating_weights = activations_.gating_weights.as<float>(),
-                       .num_tokens = num_rows,
+  backend_->RouteTopK({.router_logits = activations_.router_logits.row<float>(first),
+                       .topk_expert_ids = activations_.topk_expert_ids.row<int32_t>(first),
+                       .gating_weights = activations_.gating_weights.row<float>(first),
+                       .num_tokens = rows.num_rows,
                        .num_experts = config_.num_experts,
                        .top_k = config_.top_k});
   return absl::OkStatus();
 }
 
-absl::StatusOr<DispatchedRows> Decoder::DispatchToExperts(int layer, int64_t num_rows,
-                                                          absl::Time deadline) {
-  const RoutedTokens routed = {
-      .layer = layer,
-      .num_tokens = num_rows,
-      .top_k = config_.top_k,
-      .topk_expert_ids = Trace(layer, num_rows).topk_expert_ids,
-  };
-  return dispatcher_->Dispatch(routed, activations_.normed.bytes(), deadline);
-}
-
-void Decoder::CombineExperts(const DispatchedRows& answers, int64_t num_rows,
-                             bool keep_moe_output) {
-  backend_->CombineExperts(
-      {.expert_rows = answers.expert_rows.data(),
-       .row_dtype = compute_dtype_,
-       .gating_weights = activations_.gating_weights.as<float>(),
-       .residual = activations_.residual.as<float>(),
-       .moe_output = keep_moe_output ? activations_.moe_output.as<float>() : nullptr,
-       .num_tokens = num_rows,
-       .top_k = config_.top_k,
-       .hidden_size = config_.hidden_size});
-}
-
-LayerTrace Decoder::Trace(int layer, int64_t num_rows) const {
-  const auto rows = static_cast<size_t>(num_rows);
-  const auto hidden = rows * config_.hidden_size;
-  const auto choices = rows * config_.top_k;
+LayerTrace Decoder::Trace(int layer, const MicroBatch& rows) const {
+  const int64_t first = rows.first_row;
+  const auto num_rows = static_cast<size_t>(rows.num_rows);
+  const auto hidden = num_rows * config_.hidden_size;
+  const auto choices = num_rows * config_.top_k;
   return {.layer = layer,
-          .num_rows = num_rows,
-          .router_logits = {activations_.router_logits.as<float>(), rows * config_.num_experts},
-          .topk_expert_ids = {activations_.topk_expert_ids.as<int32_t>(), choices},
-          .gating_weights = {activations_.gating_weights.as<float>(), choices},
-          .moe_output = {activations_.moe_output.as<float>(), hidden},
-          .layer_output = {activations_.residual.as<float>(), hidden}};
+          .num_rows = rows.num_rows,
+          .router_logits = {activations_.router_logits.row<float>(first),
+                            num_rows * config_.num_experts},
+          .topk_expert_ids = {activations_.topk_expert_ids.row<int32_t>(first), choices},
+          .gating_weights = {activations_.gating_weights.row<float>(first), choices},
+          .moe_output = {activations_.moe_output.row<float>(first), hidden},
+          .layer_output = {activations_.residual.row<float>(first), hidden}};
 }
 
-absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const MixtralConfig& config,
-                                                         const AttentionWeights* weights,
-                                                         KvCache* cache,
-                                                         ExpertDispatcher* dispatcher,
-                                                         Backend* backend, int max_rows) {
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
+    const MixtralConfig& config, const AttentionWeights* weights, KvCache* cache,
+    ExpertDispatcher* dispatcher, Backend* backend, int max_rows, int ping_pong_min_rows) {
   std::unique_ptr<Decoder> decoder(
-      new Decoder(config, weights, cache, dispatcher, backend, max_rows));
+      new Decoder(config, weights, cache, dispatcher, backend, max_rows, ping_pong_min_rows));
   const absl::Status allocated = decoder->Allocate(max_rows);
   if (!allocated.ok()) return allocated;
   return decoder;
 }
 
 Decoder::Decoder(const MixtralConfig& config, const AttentionWeights* weights, KvCache* cache,
-                 ExpertDispatcher* dispatcher, Backend* backend, int max_rows)
+                 ExpertDispatcher* dispatcher, Backend* backend, int max_rows,
+                 int ping_pong_min_rows)
     : config_(config),
       compute_dtype_(backend->compute_dtype()),
       max_logit_rows_(std::min(max_rows, kMaxLogitRows)),
+      ping_pong_min_rows_(ping_pong_min_rows),
       weights_(weights),
       cache_(cache),
       dispatcher_(dispatcher),
@@ -214,7 +226,7 @@ absl::Status Decoder::Allocate(int max_rows) {
   const auto head_dim = static_cast<size_t>(config_.head_dim);
   const auto qkv = static_cast<size_t>(config_.num_heads + 2 * config_.num_kv_heads) * head_dim;
   const auto top_k = static_cast<size_t>(config_.top_k);
-  const std::pair<Buffer*, size_t> bytes_of_a_row[] = {
+  const std::pair<RowBuffer*, size_t> bytes_of_a_row[] = {
       {&activations_.residual, hidden * sizeof(float)},
       {&activations_.normed, hidden * compute_size},
       {&activations_.qkv, qkv * sizeof(float)},
@@ -223,17 +235,15 @@ absl::Status Decoder::Allocate(int max_rows) {
       {&activations_.topk_expert_ids, top_k * sizeof(int32_t)},
       {&activations_.gating_weights, top_k * sizeof(float)},
       {&activations_.moe_output, hidden * sizeof(float)},
+      {&activations_.logits, config_.vocab_size * sizeof(float)},
   };
   for (const auto& [buffer, row_bytes] : bytes_of_a_row) {
+    const int num_rows = buffer == &activations_.logits ? max_logit_rows_ : max_rows;
     absl::StatusOr<Buffer> allocated =
-        backend_->Allocate(static_cast<size_t>(max_rows) * row_bytes);
+        backend_->Allocate(static_cast<size_t>(num_rows) * row_bytes);
     if (!allocated.ok()) return allocated.status();
-    *buffer = *std::move(allocated);
+    *buffer = {*std::move(allocated), row_bytes};
   }
-  absl::StatusOr<Buffer> logits =
-      backend_->Allocate(static_cast<size_t>(max_logit_rows_) * config_.vocab_size * sizeof(float));
-  if (!logits.ok()) return logits.status();
-  activations_.logits = *std::move(logits);
   return absl::OkStatus();
 }
 

@@ -12,6 +12,7 @@
 #include "attention_worker/attention_worker.h"
 #include "attention_worker/expert_dispatcher.h"
 #include "attention_worker/kv_cache/kv_cache.h"
+#include "attention_worker/micro_batch.h"
 #include "attention_worker/token_batch.h"
 #include "kernels/backend.h"
 #include "kernels/buffer.h"
@@ -19,34 +20,46 @@
 
 namespace tramontane {
 
+// A row for each token of a step.
+struct RowBuffer {
+  Buffer memory;
+  size_t row_bytes = 0;
+
+  std::byte* row(int64_t i) const { return memory.bytes() + static_cast<size_t>(i) * row_bytes; }
+  template <typename T>
+  T* row(int64_t i) const {
+    return reinterpret_cast<T*>(row(i));
+  }
+};
+
 // What the operations read and write; allocated once, for the largest batch. "compute" is the
 // backend's compute dtype.
 struct Activations {
-  Buffer residual;         // [max_rows, hidden_size] float32
-  Buffer normed;           // [max_rows, hidden_size] compute: what enters a matrix product
-  Buffer qkv;              // [max_rows, (num_heads + 2 * num_kv_heads) * head_dim] float32
-  Buffer attended;         // [max_rows, num_heads * head_dim] compute
-  Buffer router_logits;    // [max_rows, num_experts] float32
-  Buffer topk_expert_ids;  // [max_rows, top_k] int32
-  Buffer gating_weights;   // [max_rows, top_k] float32
-  Buffer moe_output;       // [max_rows, hidden_size] float32, written for a tracer only
-  Buffer logits;           // [max_logit_rows, vocab_size] float32
+  RowBuffer residual;         // [max_rows, hidden_size] float32
+  RowBuffer normed;           // [max_rows, hidden_size] compute: what enters a matrix product
+  RowBuffer qkv;              // [max_rows, (num_heads + 2 * num_kv_heads) * head_dim] float32
+  RowBuffer attended;         // [max_rows, num_heads * head_dim] compute
+  RowBuffer router_logits;    // [max_rows, num_experts] float32
+  RowBuffer topk_expert_ids;  // [max_rows, top_k] int32
+  RowBuffer gating_weights;   // [max_rows, top_k] float32
+  RowBuffer moe_output;       // [max_rows, hidden_size] float32, written for a tracer only
+  RowBuffer logits;           // [max_logit_rows, vocab_size] float32
 };
 
 // Used by the step thread only. What it points to outlives it.
 class Decoder {
  public:
+  // Batches of at least `ping_pong_min_rows` (0: none) run as two micro-batches: while the experts
+  // work on one, attention works on the other. It changes no bit.
   // RESOURCE_EXHAUSTED where the activations for `max_rows` cannot have their memory.
-  static absl::StatusOr<std::unique_ptr<Decoder>> Create(const MixtralConfig& config,
-                                                         const AttentionWeights* weights,
-                                                         KvCache* cache,
-                                                         ExpertDispatcher* dispatcher,
-                                                         Backend* backend, int max_rows);
+  static absl::StatusOr<std::unique_ptr<Decoder>> Create(
+      const MixtralConfig& config, const AttentionWeights* weights, KvCache* cache,
+      ExpertDispatcher* dispatcher, Backend* backend, int max_rows, int ping_pong_min_rows);
 
   // Runs the batch through all layers and returns the time spent waiting for experts. `tracer` may
-  // be null. Fails as ExpertDispatcher::Dispatch, and with INTERNAL where the router's logits are
-  // not finite. Writes the batch's keys and values to the cache, also where it fails; a second run
-  // writes the same again.
+  // be null; with one, there is one micro-batch. Fails as ExpertDispatcher, and with INTERNAL where
+  // the router's logits are not finite. Writes the batch's keys and values to the cache, also where
+  // it fails; a second run writes the same again.
   absl::StatusOr<absl::Duration> RunLayers(const TokenBatch& batch, absl::Time deadline,
                                            const LayerTracer& tracer);
 
@@ -57,25 +70,27 @@ class Decoder {
 
  private:
   Decoder(const MixtralConfig& config, const AttentionWeights* weights, KvCache* cache,
-          ExpertDispatcher* dispatcher, Backend* backend, int max_rows);
+          ExpertDispatcher* dispatcher, Backend* backend, int max_rows, int ping_pong_min_rows);
   absl::Status Allocate(int max_rows);
 
-  // The steps of the loop, each over all rows of the batch.
+  // The parts of a layer, each over the rows of a micro-batch.
+  void RunAttention(int layer, const MicroBatch& rows);
+  absl::Status SendToExperts(int layer, MicroBatch& rows, absl::Time deadline);
+  // Waits for the answers, and adds the time to `expert_wait`.
+  absl::Status CombineExperts(int layer, MicroBatch& rows, const LayerTracer& tracer,
+                              absl::Duration& expert_wait);
+
   void Embed(const TokenBatch& batch);
-  void Normalise(const Buffer& weight, int64_t num_rows);
-  void ProjectQkv(const LayerWeights& weights, int64_t num_rows);
-  void RotateAndCache(const KvLayer& cache, const TokenBatch& batch);
-  void Attend(const KvLayer& cache, const TokenBatch& batch);
-  void AddOutputProjection(const LayerWeights& weights, int64_t num_rows);
-  absl::Status Route(int layer, const LayerWeights& weights, int64_t num_rows);
-  absl::StatusOr<DispatchedRows> DispatchToExperts(int layer, int64_t num_rows,
-                                                   absl::Time deadline);
-  void CombineExperts(const DispatchedRows& answers, int64_t num_rows, bool keep_moe_output);
-  LayerTrace Trace(int layer, int64_t num_rows) const;
+  void Normalise(const Buffer& weight, const MicroBatch& rows);
+  void RotateAndCache(const KvLayer& cache, const MicroBatch& rows);
+  void Attend(const KvLayer& cache, const MicroBatch& rows);
+  absl::Status Route(int layer, const MicroBatch& rows);
+  LayerTrace Trace(int layer, const MicroBatch& rows) const;
 
   const MixtralConfig config_;
   const DType compute_dtype_;
   const int max_logit_rows_;
+  const int ping_pong_min_rows_;
   const AttentionWeights* const weights_;
   KvCache* const cache_;
   ExpertDispatcher* const dispatcher_;

@@ -15,10 +15,10 @@
 
 namespace tramontane {
 
-// The batches of one Dispatch. Shared with the clients' callbacks, which may still be on their way
-// out when the last answer has been taken.
-struct ExpertDispatcher::InFlight {
-  explicit InFlight(size_t num_batches) : missing(num_batches) {
+// Shared with the clients' callbacks, which may still be on their way out when the last answer has
+// been taken.
+struct ExpertDispatcher::Pending::Answers {
+  explicit Answers(size_t num_batches) : missing(num_batches) {
     answers.resize(num_batches, absl::UnknownError("no answer yet"));
   }
 
@@ -28,17 +28,29 @@ struct ExpertDispatcher::InFlight {
     if (--missing == 0) all_answered.notify_one();
   }
 
-  std::vector<absl::StatusOr<ExpertBatchResult>> WaitForAll() {
+  void WaitForAll() {
     std::unique_lock<std::mutex> lock(mutex);
     all_answered.wait(lock, [this] { return missing == 0; });
-    return std::move(answers);
   }
 
   std::mutex mutex;
   std::condition_variable all_answered;
-  std::vector<absl::StatusOr<ExpertBatchResult>> answers ABSL_GUARDED_BY(mutex);  // [num_batches]
+  // [num_batches]; the step thread's once none is missing.
+  std::vector<absl::StatusOr<ExpertBatchResult>> answers;
   size_t missing ABSL_GUARDED_BY(mutex);
 };
+
+ExpertDispatcher::Pending& ExpertDispatcher::Pending::operator=(Pending&& other) {
+  WaitForAll();
+  routed_ = other.routed_;
+  batches_ = std::move(other.batches_);
+  answers_ = std::move(other.answers_);
+  return *this;
+}
+
+void ExpertDispatcher::Pending::WaitForAll() {
+  if (answers_ != nullptr) answers_->WaitForAll();
+}
 
 absl::StatusOr<std::unique_ptr<ExpertDispatcher>> ExpertDispatcher::Create(
     const MixtralConfig& config, const ExpertDirectory* directory, StepObserver* observer,
@@ -61,10 +73,11 @@ ExpertDispatcher::ExpertDispatcher(const MixtralConfig& config, const ExpertDire
       options_(options),
       regrouped_rows_(std::move(regrouped_rows)) {}
 
-absl::StatusOr<DispatchedRows> ExpertDispatcher::Dispatch(const RoutedTokens& routed,
-                                                          const std::byte* rows,
-                                                          absl::Time deadline) {
-  TRAMONTANE_CHECK(routed.num_tokens <= options_.max_tokens);
+absl::StatusOr<ExpertDispatcher::Pending> ExpertDispatcher::Send(const RoutedTokens& routed,
+                                                                 const std::byte* rows,
+                                                                 int64_t first_token,
+                                                                 absl::Time deadline) {
+  TRAMONTANE_CHECK(first_token + routed.num_tokens <= options_.max_tokens);
   const absl::Time start = absl::Now();
   if (start >= deadline) {
     return absl::DeadlineExceededError(
@@ -80,10 +93,21 @@ absl::StatusOr<DispatchedRows> ExpertDispatcher::Dispatch(const RoutedTokens& ro
   if (options_.timeout > absl::ZeroDuration()) {
     deadline = std::min(deadline, start + options_.timeout);
   }
-  const std::shared_ptr<InFlight> in_flight = Send(routed, *batches, rows, deadline);
-  std::vector<absl::StatusOr<ExpertBatchResult>> answers = in_flight->WaitForAll();
-  absl::StatusOr<DispatchedRows> result = Collect(routed, *batches, answers);
-  if (result.ok()) result->wait = absl::Now() - start;
+  Pending pending;
+  pending.routed_ = routed;
+  pending.batches_ = *std::move(batches);
+  pending.answers_ = std::make_shared<Pending::Answers>(pending.batches_.size());
+  Execute(pending, rows, first_token, deadline);
+  return pending;
+}
+
+absl::StatusOr<DispatchedRows> ExpertDispatcher::Await(Pending pending) {
+  const absl::Time start = absl::Now();
+  pending.WaitForAll();
+  const absl::Duration wait = absl::Now() - start;
+  absl::StatusOr<DispatchedRows> result =
+      Collect(pending.routed_, pending.batches_, pending.answers_->answers);
+  if (result.ok()) result->wait = wait;
   return result;
 }
 
@@ -105,15 +129,15 @@ const std::byte* ExpertDispatcher::GatherRows(const PlannedBatch& batch, const s
   return gathered;
 }
 
-std::shared_ptr<ExpertDispatcher::InFlight> ExpertDispatcher::Send(
-    const RoutedTokens& routed, const std::vector<PlannedBatch>& batches, const std::byte* rows,
-    absl::Time deadline) {
-  auto in_flight = std::make_shared<InFlight>(batches.size());
-  std::byte* free_rows = regrouped_rows_.bytes();
-  for (size_t i = 0; i < batches.size(); ++i) {
-    const PlannedBatch& planned = batches[i];
+void ExpertDispatcher::Execute(const Pending& pending, const std::byte* rows, int64_t first_token,
+                               absl::Time deadline) const {
+  std::byte* free_rows = regrouped_rows_.bytes() +
+                         static_cast<size_t>(first_token * pending.routed_.top_k * hidden_size_) *
+                             DTypeSize(options_.row_dtype);
+  for (size_t i = 0; i < pending.batches_.size(); ++i) {
+    const PlannedBatch& planned = pending.batches_[i];
     ExpertBatch batch;
-    batch.layer = routed.layer;
+    batch.layer = pending.routed_.layer;
     batch.row_dtype = options_.row_dtype;
     batch.num_rows = static_cast<int64_t>(planned.tokens.size());
     batch.hidden_size = hidden_size_;
@@ -122,12 +146,11 @@ std::shared_ptr<ExpertDispatcher::InFlight> ExpertDispatcher::Send(
     batch.rows_per_expert = planned.rows_per_expert;
     batch.row_indices = planned.row_indices;
     batch.deadline = deadline;
-    planned.client->Execute(std::move(batch),
-                            [in_flight, i](absl::StatusOr<ExpertBatchResult> answer) {
-                              in_flight->Answer(i, std::move(answer));
-                            });
+    planned.client->Execute(std::move(batch), [answers = pending.answers_,
+                                               i](absl::StatusOr<ExpertBatchResult> answer) {
+      answers->Answer(i, std::move(answer));
+    });
   }
-  return in_flight;
 }
 
 absl::Status ExpertDispatcher::CheckAnswer(const PlannedBatch& batch,

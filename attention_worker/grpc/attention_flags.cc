@@ -34,6 +34,9 @@ ABSL_FLAG(int64_t, kv_cache_tokens, 0,
 ABSL_FLAG(int, max_step_tokens, 512,
           "Most tokens in one step: a token of each running request and, with what is left, parts "
           "of new prompts. Larger: prompts run faster; smaller: tokens come more evenly.");
+ABSL_FLAG(int, ping_pong_min_rows, 0,
+          "Steps of at least so many tokens run as two halves, attention of one while the experts "
+          "work on the other; 0: never. It changes no token.");
 ABSL_FLAG(int64_t, expert_timeout_ms, 30000,
           "Milliseconds after which an expert worker's answer is given up; 0: no limit.");
 ABSL_FLAG(double, drain_timeout_s, 30, "Seconds that SIGTERM leaves accepted work to finish.");
@@ -53,9 +56,10 @@ absl::Status CheckAttentionFlags(absl::string_view listen) {
     return absl::InvalidArgumentError("--max_step_tokens and --kv_block_size: expected 1 or more");
   }
   if (absl::GetFlag(FLAGS_threads) < 0 || absl::GetFlag(FLAGS_kv_cache_tokens) < 0 ||
-      absl::GetFlag(FLAGS_expert_timeout_ms) < 0) {
+      absl::GetFlag(FLAGS_ping_pong_min_rows) < 0 || absl::GetFlag(FLAGS_expert_timeout_ms) < 0) {
     return absl::InvalidArgumentError(
-        "--threads, --kv_cache_tokens and --expert_timeout_ms: expected 0 or more");
+        "--threads, --kv_cache_tokens, --ping_pong_min_rows and --expert_timeout_ms: expected 0 or "
+        "more");
   }
   if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
     return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
@@ -96,6 +100,7 @@ HostedAttentionOptions HostedAttentionFlags() {
   options.attention.kv_block_size = absl::GetFlag(FLAGS_kv_block_size);
   options.attention.kv_cache_tokens = absl::GetFlag(FLAGS_kv_cache_tokens);
   options.attention.max_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
+  options.attention.ping_pong_min_rows = absl::GetFlag(FLAGS_ping_pong_min_rows);
   options.attention.expert_timeout_ms = absl::GetFlag(FLAGS_expert_timeout_ms);
   if (!absl::GetFlag(FLAGS_experts_in_process)) {
     options.expert_workers =

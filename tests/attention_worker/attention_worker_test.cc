@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <memory>
 #include <string>
@@ -259,6 +260,24 @@ TEST_F(AttentionWorkerTest, AFailureWaitsForTheOtherBatches) {
   model_.clients[1]->WaitForHeld(1);
   model_.clients[1]->Release();
   step.join();
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(AttentionWorkerTest, AFailureWaitsForTheOtherMicroBatchToo) {
+  Load({.attention = {.ping_pong_min_rows = 2}, .placement = TwoWorkers});
+  ASSERT_TRUE(Add(1, 100).ok());
+  model_.clients[0]->Hold();
+  std::atomic<int> answered = 0;
+  model_.clients[1]->AnswerWith([&](const ExpertBatch&) {
+    ++answered;
+    return absl::UnavailableError("gone");
+  });
+  absl::StatusOr<StepResult> result = absl::UnknownError("still running");
+  std::thread step([&] { result = Step({Chunk(1, 0, kPrompt)}); });
+  model_.clients[0]->WaitForHeld(2);  // one of each micro-batch, both refer to the step's rows
+  model_.clients[0]->Release();
+  step.join();
+  EXPECT_EQ(answered, 2);
   EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
 }
 

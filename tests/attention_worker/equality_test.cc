@@ -116,6 +116,18 @@ TEST_P(EqualityTest, OneTwoFourAndEightExpertWorkers) {
   }
 }
 
+// Steps as two micro-batches, which cut chunks in between; the routing is left out, since it is
+// recorded from whole steps.
+TEST_P(EqualityTest, PingPong) {
+  ModelOptions options = Options();
+  options.attention.ping_pong_min_rows = 2;
+  options.placement = [](const MixtralConfig& config) { return EvenPlacement(config, 2); };
+  for (GenerationSpec& spec : specs_) spec.want_routing = false;
+  for (Generation& expected : expected_) expected.routing = {};
+  ExpectSameBits(Run(options, specs_, {}));
+  ExpectSameBits(Run(options, specs_, {.chunk_tokens = 9, .join_every_steps = 2}));
+}
+
 // Experts scattered differently in every layer, each on two of three workers.
 TEST_P(EqualityTest, ReplicatedExpertsInAnyPlace) {
   ModelOptions options = Options();

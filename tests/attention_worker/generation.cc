@@ -58,7 +58,7 @@ SequenceSpec SpecOf(const GenerationSpec& spec, SequenceId id) {
   sequence.max_total_tokens = static_cast<int>(spec.prompt_token_ids.size()) + spec.max_tokens;
   sequence.num_top_logprobs = spec.num_top_logprobs;
   sequence.want_logprobs = true;
-  sequence.want_routing = true;
+  sequence.want_routing = spec.want_routing;
   return sequence;
 }
 

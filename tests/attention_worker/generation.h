@@ -20,6 +20,7 @@ struct GenerationSpec {
   std::vector<int32_t> prompt_token_ids;
   int max_tokens = 0;  // 0: the prompt only
   SamplingParams sampling = GreedySampling();
+  bool want_routing = true;
   int num_top_logprobs = 0;
 };
 

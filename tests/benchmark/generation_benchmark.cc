@@ -45,12 +45,19 @@ ActiveParameters CountActive(const v1::GetModelResponse& model) {
   return active;
 }
 
+struct Setup {
+  std::string name;
+  std::vector<std::string> worker_experts;  // none: experts in process
+  std::vector<std::string> coordinator_flags;
+};
+
 class GenerationBenchmark {
  public:
-  explicit GenerationBenchmark(const std::vector<std::string>& worker_experts) {
+  explicit GenerationBenchmark(const Setup& setup) {
     ClusterOptions options;
     options.model = absl::GetFlag(FLAGS_model);
-    options.worker_experts = worker_experts;
+    options.worker_experts = setup.worker_experts;
+    options.coordinator_flags = setup.coordinator_flags;
     absl::StatusOr<std::unique_ptr<Cluster>> cluster = Cluster::Start(options);
     if (!cluster.ok()) {
       std::fprintf(stderr, "%s\n", cluster.status().ToString().c_str());
@@ -102,13 +109,13 @@ class GenerationBenchmark {
 
 int NumThreads() { return std::max(1u, std::thread::hardware_concurrency()); }
 
-void Decode(benchmark::State& state, const std::vector<std::string>& workers) {
+void Decode(benchmark::State& state, const Setup& setup) {
   const double before = MeasureReadBandwidth(NumThreads());
   const int num_tokens = absl::GetFlag(FLAGS_decode_tokens);
   double rate = 0, best = 0;
   ActiveParameters active;
   {
-    GenerationBenchmark generation(workers);
+    GenerationBenchmark generation(setup);
     active = CountActive(generation.model());
     generation.Run(16, 8);
     for (auto _ : state) {
@@ -129,13 +136,13 @@ void Decode(benchmark::State& state, const std::vector<std::string>& workers) {
   state.counters["of_bound"] = rate / bound;
 }
 
-void Prefill(benchmark::State& state, const std::vector<std::string>& workers) {
+void Prefill(benchmark::State& state, const Setup& setup) {
   const double before = MeasureBf16Peak(NumThreads());
   const int num_tokens = absl::GetFlag(FLAGS_prefill_tokens);
   double rate = 0;
   ActiveParameters active;
   {
-    GenerationBenchmark generation(workers);
+    GenerationBenchmark generation(setup);
     active = CountActive(generation.model());
     generation.Run(num_tokens, 1);
     for (auto _ : state) {
@@ -165,13 +172,15 @@ int main(int argc, char** argv) {
   }
   using tramontane::Decode;
   using tramontane::Prefill;
-  for (const auto& [name, workers] : std::vector<std::pair<std::string, std::vector<std::string>>>{
-           {"in_process", {}}, {"two_workers", {"0-3", "4-7"}}}) {
-    benchmark::RegisterBenchmark(("Decode/" + name).c_str(), Decode, workers)
+  using tramontane::Setup;
+  for (const Setup& setup :
+       {Setup{"in_process", {}, {}}, Setup{"two_workers", {"0-3", "4-7"}, {}},
+        Setup{"two_workers_ping_pong", {"0-3", "4-7"}, {"--ping_pong_min_rows=128"}}}) {
+    benchmark::RegisterBenchmark(("Decode/" + setup.name).c_str(), Decode, setup)
         ->UseManualTime()
         ->Iterations(5)
         ->Unit(benchmark::kMillisecond);
-    benchmark::RegisterBenchmark(("Prefill/" + name).c_str(), Prefill, workers)
+    benchmark::RegisterBenchmark(("Prefill/" + setup.name).c_str(), Prefill, setup)
         ->UseManualTime()
         ->Iterations(5)
         ->Unit(benchmark::kMillisecond);
