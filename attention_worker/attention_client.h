@@ -79,8 +79,8 @@ struct KvCacheUsage {
   int64_t BlocksFor(int64_t num_tokens) const { return (num_tokens + block_size - 1) / block_size; }
 };
 
-// Driven by one thread, but for kv_cache_usage, which any thread may ask. Implementations: the
-// in-process AttentionWorker, tests/fakes, later a remote one.
+// Driven by one thread, but for the const functions, which any thread may ask. Implementations: the
+// in-process AttentionWorker, GrpcAttentionClient, and tests/fakes.
 class AttentionClient {
  public:
   virtual ~AttentionClient() = default;
@@ -101,6 +101,14 @@ class AttentionClient {
   virtual void ReleaseSequence(SequenceId id) = 0;
 
   virtual KvCacheUsage kv_cache_usage() const = 0;
+
+  // OK while sequences may be added; else UNAVAILABLE saying why not. Those that were added may
+  // still be run.
+  virtual absl::Status readiness() const { return absl::OkStatus(); }
+
+  // Changes whenever the worker has lost all sequences that it was given: it was restarted, or its
+  // connection broke. They are to be added again.
+  virtual uint64_t incarnation() const { return 0; }
 };
 
 }  // namespace tramontane

@@ -99,6 +99,9 @@ absl::Time Admission::ExpiryLocked(const Sequence& sequence) const {
   if (!sequence.started().has_value() && options_.queue_timeout > absl::ZeroDuration()) {
     expiry = std::min(expiry, sequence.arrival() + options_.queue_timeout);
   }
+  if (sequence.lost_since().has_value() && options_.queue_timeout > absl::ZeroDuration()) {
+    expiry = std::min(expiry, *sequence.lost_since() + options_.queue_timeout);
+  }
   if (sequence.stalled_since.has_value()) {
     expiry = std::min(expiry, *sequence.stalled_since + options_.slow_client_timeout);
   }
@@ -120,6 +123,13 @@ absl::Status Admission::ReasonLocked(const Sequence& sequence, bool waiting, abs
     return absl::ResourceExhaustedError(absl::StrCat("waited for ",
                                                      absl::FormatDuration(options_.queue_timeout),
                                                      " and could not start; try again later"));
+  }
+  if (waiting && sequence.lost_since().has_value() &&
+      options_.queue_timeout > absl::ZeroDuration() &&
+      now - *sequence.lost_since() >= options_.queue_timeout) {
+    return absl::UnavailableError(
+        absl::StrCat("its attention worker was lost, and none has taken the request within ",
+                     absl::FormatDuration(options_.queue_timeout)));
   }
   if (sequence.stalled_since.has_value() && sequence.stream().full() &&
       now - *sequence.stalled_since >= options_.slow_client_timeout) {

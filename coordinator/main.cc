@@ -1,11 +1,13 @@
-// The coordinator process: loads attention weights, finds expert workers, serves, drains on
-// SIGTERM.
+// The coordinator process: runs attention or finds the workers that do, schedules, serves, drains
+// on SIGTERM.
 #include "proto/serving/abseil_flag_types.h"
 
 #include <prometheus/registry.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,12 +18,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "attention_worker/grpc/address_resolver.h"
 #include "attention_worker/grpc/attention_flags.h"
 #include "attention_worker/grpc/hosted_attention.h"
 #include "attention_worker/grpc/metric_families.h"
 #include "coordinator/grpc/coordinator_metrics.h"
 #include "coordinator/grpc/delivery_thread.h"
 #include "coordinator/grpc/inference_service.h"
+#include "coordinator/grpc/remote_attention.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/served_model.h"
 #include "kernels/backend.h"
@@ -35,7 +39,14 @@
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:8470",
           "HOST:PORT to serve the API on; port 0 takes a free one.");
-ABSL_FLAG(int, max_running_requests, 64, "Most requests that run at once.");
+ABSL_FLAG(std::string, attention_workers, "",
+          "HOST:PORT of attention workers, separated by commas, over which requests are spread; "
+          "each has expert workers of its own. Empty: attention runs in this process.");
+ABSL_FLAG(double, attention_timeout_s, 300,
+          "Seconds after which an attention worker that does not answer is given up; its requests "
+          "run again elsewhere.");
+ABSL_FLAG(int, max_running_requests, 64,
+          "Most requests that run at once, on each attention worker.");
 ABSL_FLAG(int, max_waiting_requests, 256,
           "Most requests that wait to run; one more is answered with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(double, queue_timeout_s, 60,
@@ -64,7 +75,21 @@ absl::Status CheckFlags() {
     return absl::InvalidArgumentError(
         "--queue_timeout_s: expected 0 or more; --slow_client_timeout_s: expected more than 0");
   }
+  if (!(absl::GetFlag(FLAGS_attention_timeout_s) > 0)) {
+    return absl::InvalidArgumentError("--attention_timeout_s: expected more than 0");
+  }
   return CheckAttentionFlags(absl::GetFlag(FLAGS_listen));
+}
+
+absl::Status CheckWorkerFlags() {
+  const std::string attention_workers = absl::GetFlag(FLAGS_attention_workers);
+  if (attention_workers.empty()) return CheckExpertFlags();
+  if (!absl::GetFlag(FLAGS_expert_workers).empty() || absl::GetFlag(FLAGS_experts_in_process)) {
+    return absl::InvalidArgumentError(
+        "expected neither --expert_workers nor --experts_in_process beside --attention_workers: "
+        "give them to the attention workers");
+  }
+  return ParseWorkerList(attention_workers, "attention_workers").status();
 }
 
 SchedulerOptions SchedulingOptions() {
@@ -122,39 +147,92 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, InferenceServic
   return kExitOk;
 }
 
+// Where attention runs: in this process, or behind --attention_workers.
+struct Attention {
+  std::unique_ptr<HostedAttention> hosted;
+  std::unique_ptr<RemoteAttention> remote;
+
+  std::vector<AttentionClient*> clients() const {
+    if (remote != nullptr) return remote->clients();
+    return {hosted->worker()};
+  }
+  absl::Status readiness() const {
+    return remote != nullptr ? remote->readiness() : hosted->readiness();
+  }
+};
+
+uint64_t RandomCoordinatorId() {
+  std::random_device random;
+  return (uint64_t{random()} << 32 | random()) | 1;
+}
+
+std::unique_ptr<RemoteAttention> FindAttention(const ServedModel& model,
+                                               CoordinatorMetrics* metrics, ServingGate* gate) {
+  GrpcAttentionClientOptions options;
+  options.expected.digest = model.digest;
+  options.expected.compute_dtype = model.compute_dtype;
+  options.expected.config = model.config;
+  options.expected.kv_block_size = absl::GetFlag(FLAGS_kv_block_size);
+  options.expected.min_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
+  options.coordinator_id = RandomCoordinatorId();
+  options.answer_timeout = absl::Seconds(absl::GetFlag(FLAGS_attention_timeout_s));
+  auto remote = std::make_unique<RemoteAttention>(
+      *ParseWorkerList(absl::GetFlag(FLAGS_attention_workers), "attention_workers"), options,
+      metrics, [gate](bool ready) { gate->SetReady(ready); });
+  // So that the first request finds the workers that are already there.
+  remote->AwaitFirstAttempts(2 * options.connect_timeout);
+  return remote;
+}
+
+// Schedules and serves until the end. Returns the exit code.
+int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const ServedModel& model,
+                 const Attention& attention, CoordinatorMetrics* metrics, ServingGate* gate) {
+  DeliveryThread delivery;
+  Scheduler scheduler(attention.clients(), model.tokenizer.get(), metrics, SchedulingOptions());
+  scheduler.Start();
+  if (attention.remote != nullptr) {
+    attention.remote->set_wake([&scheduler] { scheduler.Wake(); });
+  }
+  InferenceService::Dependencies dependencies;
+  dependencies.model = &model;
+  dependencies.scheduler = &scheduler;
+  dependencies.delivery = &delivery;
+  dependencies.metrics = metrics;
+  dependencies.readiness = [&attention] { return attention.readiness(); };
+  dependencies.slow_client_timeout = absl::Seconds(absl::GetFlag(FLAGS_slow_client_timeout_s));
+  InferenceService service(dependencies);
+  const int exit_code = Serve(registry, &service, &scheduler, gate);
+  if (attention.remote != nullptr) attention.remote->set_wake(nullptr);
+  return exit_code;
+}
+
 int Run(const std::shared_ptr<const Checkpoint>& checkpoint) {
   absl::StatusOr<ServedModel> model =
       DescribeServedModel(*checkpoint, ModelNameFlag(), absl::GetFlag(FLAGS_compute));
   if (!model.ok()) return ExitWith(model.status(), kExitCheckpoint);
+  auto registry = std::make_shared<prometheus::Registry>();
+  CoordinatorMetrics metrics(registry);
+  ServingGate gate;
+  Attention attention;
+  if (!absl::GetFlag(FLAGS_attention_workers).empty()) {
+    model->backend = "remote";
+    AddIdentityMetrics(*registry, Identity(*model));
+    attention.remote = FindAttention(*model, &metrics, &gate);
+    return RunScheduler(registry, *model, attention, &metrics, &gate);
+  }
   const HostedAttentionOptions options = HostedAttentionFlags();
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
   model->backend = std::string((*backend)->name());
-
-  auto registry = std::make_shared<prometheus::Registry>();
   AddIdentityMetrics(*registry, Identity(*model));
-  CoordinatorMetrics metrics(registry);
-  ServingGate gate;
-  DeliveryThread delivery;
-  absl::StatusOr<std::unique_ptr<HostedAttention>> attention =
+  absl::StatusOr<std::unique_ptr<HostedAttention>> hosted =
       HostedAttention::Create(checkpoint, *std::move(backend), registry, options,
                               [&gate](bool complete) { gate.SetReady(complete); });
-  if (!attention.ok()) return ExitWith(attention.status(), kExitCheckpoint);
-  const absl::Status loaded = (*attention)->Load();
+  if (!hosted.ok()) return ExitWith(hosted.status(), kExitCheckpoint);
+  attention.hosted = *std::move(hosted);
+  const absl::Status loaded = attention.hosted->Load();
   if (!loaded.ok()) return ExitWith(loaded);
-
-  Scheduler scheduler({(*attention)->worker()}, model->tokenizer.get(), &metrics,
-                      SchedulingOptions());
-  scheduler.Start();
-  InferenceService::Dependencies dependencies;
-  dependencies.model = &*model;
-  dependencies.scheduler = &scheduler;
-  dependencies.delivery = &delivery;
-  dependencies.metrics = &metrics;
-  dependencies.readiness = [&attention] { return (*attention)->readiness(); };
-  dependencies.slow_client_timeout = absl::Seconds(absl::GetFlag(FLAGS_slow_client_timeout_s));
-  InferenceService service(dependencies);
-  return Serve(registry, &service, &scheduler, &gate);
+  return RunScheduler(registry, *model, attention, &metrics, &gate);
 }
 
 int Main(int argc, char** argv) {
@@ -163,7 +241,8 @@ int Main(int argc, char** argv) {
       argc, argv,
       "Serves a Mixtral checkpoint: the public API, attention and the scheduler. For example:\n"
       "  coordinator --model=DIR --expert_workers=127.0.0.1:8481,127.0.0.1:8482\n"
-      "  coordinator --model=DIR --experts_in_process");
+      "  coordinator --model=DIR --experts_in_process\n"
+      "  coordinator --model=DIR --attention_workers=127.0.0.1:8490,127.0.0.1:8491");
   InitLog("coordinator");
   if (!positional.empty()) {
     return ExitWith(absl::InvalidArgumentError(
@@ -174,8 +253,8 @@ int Main(int argc, char** argv) {
   absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
       Checkpoint::Open(absl::GetFlag(FLAGS_model));
   if (!checkpoint.ok()) return ExitWith(checkpoint.status(), kExitCheckpoint);
-  const absl::Status expert_flags = CheckExpertFlags();
-  if (!expert_flags.ok()) return ExitWith(expert_flags);
+  const absl::Status worker_flags = CheckWorkerFlags();
+  if (!worker_flags.ok()) return ExitWith(worker_flags);
   return Run(*checkpoint);
 }
 

@@ -42,7 +42,8 @@ class Scheduler {
   // `deadline`, UNAVAILABLE once draining. The stream ends with OK, or with:
   //   DEADLINE_EXCEEDED   `deadline` passed
   //   RESOURCE_EXHAUSTED  it waited for queue_timeout, or its client did not read
-  //   UNAVAILABLE         an expert has no worker, or the drain's deadline passed
+  //   UNAVAILABLE         an expert has no worker, the drain's deadline passed, or its attention
+  //                       workers were lost too often, or no other was there for queue_timeout
   //   others              as the attention worker's AddSequence and Step
   absl::StatusOr<std::shared_ptr<TokenStream>> Submit(GenerationPlan plan, absl::Time deadline);
 
@@ -51,6 +52,10 @@ class Scheduler {
   void Drain(absl::Time deadline);
   // Returns when the readers of all accepted streams have let them go, true, or at `deadline`.
   bool AwaitDelivered(absl::Time deadline);
+
+  // An attention worker may have become ready, or been lost: the step loops look at once. From any
+  // thread.
+  void Wake() { events_->WakeAll(); }
 
   // One round of every step loop. False where there was no row to run.
   bool RunOnce();

@@ -22,6 +22,8 @@ class SchedulerObserver {
   virtual void OnAdmitted(int64_t /*num_tokens*/, int64_t /*cached_tokens*/) {}
   // A sequence gave its KV blocks back for one that came before it.
   virtual void OnPreempted() {}
+  // The attention worker of a sequence was lost: it waits to run again elsewhere.
+  virtual void OnRequeued() {}
   // A step has run so many prompt tokens, and chosen so many new tokens.
   virtual void OnStepTokens(int64_t /*prompt_tokens*/, int64_t /*new_tokens*/) {}
   virtual void OnFirstToken(absl::Duration /*since_arrival*/) {}

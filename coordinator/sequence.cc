@@ -76,6 +76,7 @@ SequenceSpec Sequence::Spec() const {
 
 void Sequence::OnAdmitted(int cached) {
   rows_run_ = cached;
+  lost_since_.reset();
   if (!cached_tokens_.has_value()) cached_tokens_ = cached;
 }
 

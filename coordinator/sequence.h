@@ -52,6 +52,15 @@ class Sequence {
   // The attention worker has let it go. What it had run is to be run again; nothing of it is
   // streamed twice.
   void OnPreempted() { rows_run_ = 0; }
+  // Likewise, because the attention worker itself was lost.
+  void OnLost(absl::Time now) {
+    rows_run_ = 0;
+    ++num_losses_;
+    lost_since_ = now;
+  }
+  int num_losses() const { return num_losses_; }
+  // Since when it waits for an attention worker after a loss.
+  std::optional<absl::Time> lost_since() const { return lost_since_; }
   // The next tokens to run, at most `max_rows` (at least 1).
   SequenceChunk NextChunk(int max_rows) const;
   // The sequence enters a step; the first time ends its wait.
@@ -87,6 +96,8 @@ class Sequence {
   StopStrings stop_strings_;
   TokenLogprob next_prompt_logprob_;  // of the first prompt token that is still to be streamed
   int rows_run_ = 0;
+  int num_losses_ = 0;
+  std::optional<absl::Time> lost_since_;
   int rows_streamed_ = 0;             // whose details the client has, where it wants them
   std::optional<int> cached_tokens_;  // of the prompt, when it was first admitted
   bool finished_ = false;

@@ -14,6 +14,8 @@ namespace {
 
 // With nothing to run the loop looks again after at most this long.
 constexpr absl::Duration kIdleCheck = absl::Seconds(1);
+// A request whose attention worker is lost for more than so many times may be the cause of it.
+constexpr int kMaxLosses = 3;
 
 // A step's failure as one of its requests shall see it.
 absl::Status FailureFor(const Sequence& sequence, const absl::Status& step_status, absl::Time now) {
@@ -39,8 +41,9 @@ StepLoop::StepLoop(int index, AttentionClient* attention, Admission* admission,
       events_(events),
       observer_(observer),
       options_(options),
-      on_round_(std::move(on_round)) {
-  SetReady(true);
+      on_round_(std::move(on_round)),
+      incarnation_(attention->incarnation()) {
+  SetReady(attention_->readiness().ok());
 }
 
 StepLoop::~StepLoop() {
@@ -70,12 +73,37 @@ void StepLoop::Loop() {
 
 bool StepLoop::RunOnce() {
   const absl::Time now = options_.clock();
+  RequeueLost(now);
   DropEnded(now);
   Admit(now);
   const Plan plan = PlanStep(now);
   if (!plan.sequences.empty()) RunStep(plan);
   on_round_();
   return !plan.sequences.empty();
+}
+
+void StepLoop::RequeueLost(absl::Time now) {
+  const uint64_t incarnation = attention_->incarnation();
+  if (incarnation == incarnation_) return;
+  incarnation_ = incarnation;
+  roomless_id_ = 0;
+  const absl::Status readiness = attention_->readiness();
+  const std::string reason(readiness.ok() ? "it is back" : readiness.message());
+  while (!running_.empty()) {
+    std::unique_ptr<Sequence> lost = Remove(*running_.back());
+    lost->OnLost(now);
+    if (lost->num_losses() > kMaxLosses) {
+      End(std::move(lost),
+          absl::UnavailableError(
+              absl::StrCat("the attention workers that ran the request were lost ", kMaxLosses + 1,
+                           " times; the last: ", reason)),
+          now);
+    } else {
+      observer_->OnRequeued();
+      admission_->Return(std::move(lost));
+    }
+  }
+  events_->WakeAll();  // other workers may take them
 }
 
 void StepLoop::DropEnded(absl::Time now) {
@@ -102,13 +130,16 @@ void StepLoop::Admit(absl::Time now) {
   // One row a step for each running sequence at the least.
   const auto max_running =
       static_cast<size_t>(std::min(options_.max_running_requests, options_.max_step_tokens));
-  bool room = true;
+  bool room = attention_->readiness().ok();
   while (room && running_.size() < max_running) {
     SetReady(true);
     std::unique_ptr<Sequence> next = admission_->Next(index_);
     if (next == nullptr) break;
     const absl::StatusOr<bool> admitted = TryAdmit(*next);
-    if (!admitted.ok()) {
+    if (absl::IsUnavailable(admitted.status())) {
+      admission_->Return(std::move(next));  // another worker may take it
+      room = false;
+    } else if (!admitted.ok()) {
       End(std::move(next), admitted.status(), now);
     } else if (*admitted) {
       const auto place = std::upper_bound(running_.begin(), running_.end(), next, Precedes);
@@ -228,7 +259,8 @@ void StepLoop::RunStep(const Plan& plan) {
         {{"sequences", plan.sequences.size()},
          {"status", absl::StatusCodeToString(result.status().code())},
          {"message", result.status().message()}});
-    FailSequences(plan, result.status(), now);
+    // Of a worker that is lost, the next round makes them wait again.
+    if (attention_->incarnation() == incarnation_) FailSequences(plan, result.status(), now);
   }
 }
 

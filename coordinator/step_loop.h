@@ -55,6 +55,9 @@ class StepLoop {
   };
 
   void Loop();
+  // Where the attention worker has lost what it was given, all that runs waits again, to be
+  // computed again wherever it is taken next; but for what was lost too often.
+  void RequeueLost(absl::Time now);
   void DropEnded(absl::Time now);
   void Admit(absl::Time now);
   // False where the KV cache has too little room for the sequence now.
@@ -84,6 +87,7 @@ class StepLoop {
   const SchedulerOptions options_;
   const std::function<void()> on_round_;
 
+  uint64_t incarnation_;                            // of the attention worker that knows running_
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of precedence
   // The sequence that waits for room, and how much was too little for it.
   SequenceId roomless_id_ = 0;

@@ -1,6 +1,5 @@
 #include "attention_worker/grpc/worker_connection.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,8 +12,7 @@ WorkerConnection::WorkerConnection(std::string address, ConnectFunction connect,
     : address_(std::move(address)),
       connect_(std::move(connect)),
       on_change_(std::move(on_change)),
-      options_(options),
-      jitter_(std::random_device{}()),
+      backoff_(options),
       disconnect_(std::make_shared<Disconnect>()),
       status_(absl::UnavailableError("not yet connected")),
       thread_([this] { Loop(); }) {}
@@ -85,14 +83,12 @@ bool WorkerConnection::AwaitLoss(absl::Status& reason) {
 }
 
 bool WorkerConnection::AwaitRetry(absl::Duration delay) {
-  const double factor = std::uniform_real_distribution<double>(0.75, 1.25)(jitter_);
   std::unique_lock<std::mutex> lock(disconnect_->mutex);
-  return !disconnect_->condition.wait_for(lock, absl::ToChronoMicroseconds(delay * factor),
+  return !disconnect_->condition.wait_for(lock, absl::ToChronoMicroseconds(delay),
                                           [this] { return disconnect_->stopping; });
 }
 
 void WorkerConnection::Loop() {
-  absl::Duration delay = options_.first_delay;
   std::string last_failure;  // said once, not at every attempt
   do {
     absl::StatusOr<std::shared_ptr<ExpertClient>> client = Connect();
@@ -104,7 +100,7 @@ void WorkerConnection::Loop() {
       Publish(*std::move(client), absl::OkStatus());
       if (!AwaitLoss(status)) return;
       if (status.ok()) status = absl::UnavailableError("the worker ended the connection");
-      delay = options_.first_delay;
+      backoff_.Reset();
       last_failure.clear();
     }
     const bool refused = status.code() == absl::StatusCode::kFailedPrecondition;
@@ -115,8 +111,7 @@ void WorkerConnection::Loop() {
       last_failure = failure;
     }
     Publish(nullptr, status);
-    if (!AwaitRetry(delay)) return;
-    delay = std::min(delay * 2, options_.max_delay);
+    if (!AwaitRetry(backoff_.Next())) return;
   } while (true);
 }
 

@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <random>
 #include <string>
 #include <thread>
 
@@ -16,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "attention_worker/expert_client.h"
+#include "attention_worker/grpc/backoff.h"
 
 namespace tramontane {
 
@@ -23,11 +23,6 @@ namespace tramontane {
 // `on_disconnect` is called at most once, from any thread, when the client is of no more use.
 using ConnectFunction = std::function<absl::StatusOr<std::shared_ptr<ExpertClient>>(
     const std::string& address, std::function<void(const absl::Status&)> on_disconnect)>;
-
-struct ReconnectOptions {
-  absl::Duration first_delay = absl::Milliseconds(100);
-  absl::Duration max_delay = absl::Seconds(3);  // doubles up to here; each is varied by ±25%
-};
 
 // Connects, and connects again after every loss, on a thread of its own. Thread-safe.
 class WorkerConnection {
@@ -68,8 +63,7 @@ class WorkerConnection {
   const std::string address_;
   const ConnectFunction connect_;
   const std::function<void()> on_change_;
-  const ReconnectOptions options_;
-  std::minstd_rand jitter_;  // thread_ only
+  Backoff backoff_;  // thread_ only
   const std::shared_ptr<Disconnect> disconnect_;
 
   mutable std::mutex mutex_;

@@ -49,6 +49,8 @@ CoordinatorMetrics::CoordinatorMetrics(std::shared_ptr<prometheus::Registry> reg
   preemptions_ = AddCounter(*registry_, "tramontane_preemptions_total",
                             "Requests that gave their KV blocks back for an earlier one, to run "
                             "again later.");
+  requeued_ = AddCounter(*registry_, "tramontane_requeued_requests_total",
+                         "Requests that wait again because their attention worker was lost.");
   prompt_tokens_ = AddCounter(*registry_, "tramontane_prompt_tokens_total",
                               "Prompt tokens that went through the model.");
   generation_tokens_ =
@@ -70,6 +72,8 @@ void CoordinatorMetrics::OnAdmitted(int64_t num_tokens, int64_t cached_tokens) {
 }
 
 void CoordinatorMetrics::OnPreempted() { preemptions_->Increment(); }
+
+void CoordinatorMetrics::OnRequeued() { requeued_->Increment(); }
 
 void CoordinatorMetrics::OnStepTokens(int64_t prompt_tokens, int64_t new_tokens) {
   prompt_tokens_->Increment(static_cast<double>(prompt_tokens));

@@ -35,6 +35,7 @@ class CoordinatorMetrics final : public SchedulerObserver {
   void OnStarted(absl::Duration queue) override;
   void OnAdmitted(int64_t num_tokens, int64_t cached_tokens) override;
   void OnPreempted() override;
+  void OnRequeued() override;
   void OnStepTokens(int64_t prompt_tokens, int64_t new_tokens) override;
   void OnFirstToken(absl::Duration since_arrival) override;
   void OnNextToken(absl::Duration since_the_one_before) override;
@@ -55,6 +56,7 @@ class CoordinatorMetrics final : public SchedulerObserver {
   prometheus::Counter* prefix_queries_;
   prometheus::Counter* prefix_hits_;
   prometheus::Counter* preemptions_;
+  prometheus::Counter* requeued_;
   prometheus::Counter* prompt_tokens_;
   prometheus::Counter* generation_tokens_;
   WorkerUp attention_workers_;

@@ -14,7 +14,7 @@ FakeAttentionClient::FakeAttentionClient(const FakeAttentionOptions& options)
       next_token_([vocab_size = options.vocab_size](std::span<const int32_t> token_ids) {
         return DefaultNextToken(token_ids, vocab_size);
       }),
-      pool_(options.num_blocks, options.block_size) {}
+      pool_(std::make_unique<KvBlockPool>(options.num_blocks, options.block_size)) {}
 
 FakeAttentionClient::FakeSequence::FakeSequence(const SequenceSpec& sequence_spec,
                                                 KvBlockPool* pool)
@@ -31,11 +31,11 @@ int32_t FakeAttentionClient::DefaultNextToken(std::span<const int32_t> token_ids
 absl::StatusOr<int> FakeAttentionClient::AddSequence(const SequenceSpec& spec) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (sequences_.count(spec.id) != 0) return absl::InvalidArgumentError("id in use");
-  if (spec.max_total_tokens < 1 || pool_.BlocksFor(spec.max_total_tokens) > pool_.num_blocks()) {
+  if (spec.max_total_tokens < 1 || pool_->BlocksFor(spec.max_total_tokens) > pool_->num_blocks()) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_total_tokens ", spec.max_total_tokens, " can never fit"));
   }
-  const FakeSequence& added = sequences_.try_emplace(spec.id, spec, &pool_).first->second;
+  const FakeSequence& added = sequences_.try_emplace(spec.id, spec, pool_.get()).first->second;
   return static_cast<int>(added.token_ids.size());
 }
 
@@ -137,8 +137,30 @@ void FakeAttentionClient::ReleaseSequence(SequenceId id) {
 KvCacheUsage FakeAttentionClient::kv_cache_usage() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return {.num_blocks = options_.num_blocks,
-          .num_free_blocks = pool_.num_free_blocks(),
+          .num_free_blocks = pool_->num_free_blocks(),
           .block_size = options_.block_size};
+}
+
+absl::Status FakeAttentionClient::readiness() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return readiness_;
+}
+
+uint64_t FakeAttentionClient::incarnation() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return incarnation_;
+}
+
+void FakeAttentionClient::set_readiness(absl::Status status) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  readiness_ = std::move(status);
+}
+
+void FakeAttentionClient::LoseEverything() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++incarnation_;
+  sequences_.clear();
+  pool_ = std::make_unique<KvBlockPool>(options_.num_blocks, options_.block_size);
 }
 
 void FakeAttentionClient::set_next_token(NextToken next_token) {

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -39,6 +40,8 @@ class FakeAttentionClient : public AttentionClient {
   absl::StatusOr<StepResult> Step(const StepRequest& request) override;
   void ReleaseSequence(SequenceId id) override;
   KvCacheUsage kv_cache_usage() const override;
+  absl::Status readiness() const override;
+  uint64_t incarnation() const override;
 
   // The default: DefaultNextToken.
   void set_next_token(NextToken next_token);
@@ -46,6 +49,10 @@ class FakeAttentionClient : public AttentionClient {
   void FailNextStep(absl::Status status);
   // Called at the beginning of every Step, without a lock held: a test may block it or look.
   void set_on_step(std::function<void(const StepRequest&)> on_step);
+
+  void set_readiness(absl::Status status);
+  // As a restart: all sequences are gone, and the prefix cache with them.
+  void LoseEverything();
 
   std::vector<StepRequest> steps() const;  // those that succeeded
   size_t num_sequences() const;
@@ -73,7 +80,9 @@ class FakeAttentionClient : public AttentionClient {
   std::function<void(const StepRequest&)> on_step_ ABSL_GUARDED_BY(mutex_);
   std::deque<absl::Status> failures_ ABSL_GUARDED_BY(mutex_);
   std::vector<StepRequest> steps_ ABSL_GUARDED_BY(mutex_);
-  KvBlockPool pool_ ABSL_GUARDED_BY(mutex_);
+  absl::Status readiness_ ABSL_GUARDED_BY(mutex_);
+  uint64_t incarnation_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::unique_ptr<KvBlockPool> pool_ ABSL_GUARDED_BY(mutex_);
   std::map<SequenceId, FakeSequence> sequences_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -66,26 +66,42 @@ absl::StatusOr<std::string> Scrape(const std::string& address) {
 
 }  // namespace
 
+absl::StatusOr<ServerProcess> Cluster::StartOne(const std::string& binary,
+                                                const ClusterOptions& options,
+                                                const std::string& flag,
+                                                const std::vector<std::string>& more_flags) {
+  std::vector<std::string> arguments = {absl::StrCat("--model=", options.model),
+                                        absl::StrCat("--compute=", options.compute), flag};
+  arguments.insert(arguments.end(), more_flags.begin(), more_flags.end());
+  return StartServer(binary, arguments);
+}
+
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const ClusterOptions& options) {
   std::unique_ptr<Cluster> cluster(new Cluster());
   std::vector<std::string> addresses;
   for (const std::string& experts : options.worker_experts) {
-    std::vector<std::string> arguments = {absl::StrCat("--model=", options.model),
-                                          absl::StrCat("--experts=", experts),
-                                          absl::StrCat("--compute=", options.compute)};
-    arguments.insert(arguments.end(), options.worker_flags.begin(), options.worker_flags.end());
-    absl::StatusOr<ServerProcess> worker = StartServer("expert_worker", arguments);
+    absl::StatusOr<ServerProcess> worker = StartOne(
+        "expert_worker", options, absl::StrCat("--experts=", experts), options.worker_flags);
     if (!worker.ok()) return worker.status();
     addresses.push_back(worker->address);
     cluster->workers_.push_back(*std::move(worker));
   }
-  std::vector<std::string> arguments = {
-      absl::StrCat("--model=", options.model), absl::StrCat("--compute=", options.compute),
-      addresses.empty() ? std::string("--experts_in_process")
-                        : absl::StrCat("--expert_workers=", absl::StrJoin(addresses, ","))};
-  arguments.insert(arguments.end(), options.coordinator_flags.begin(),
-                   options.coordinator_flags.end());
-  absl::StatusOr<ServerProcess> coordinator = StartServer("coordinator", arguments);
+  std::string peers = addresses.empty()
+                          ? "--experts_in_process"
+                          : absl::StrCat("--expert_workers=", absl::StrJoin(addresses, ","));
+  std::vector<std::string> attention_addresses;
+  for (int i = 0; i < options.num_attention_workers; ++i) {
+    absl::StatusOr<ServerProcess> worker =
+        StartOne("attention_worker", options, peers, options.attention_flags);
+    if (!worker.ok()) return worker.status();
+    attention_addresses.push_back(worker->address);
+    cluster->attention_workers_.push_back(*std::move(worker));
+  }
+  if (!attention_addresses.empty()) {
+    peers = absl::StrCat("--attention_workers=", absl::StrJoin(attention_addresses, ","));
+  }
+  absl::StatusOr<ServerProcess> coordinator =
+      StartOne("coordinator", options, peers, options.coordinator_flags);
   if (!coordinator.ok()) return coordinator.status();
   cluster->coordinator_ = *std::move(coordinator);
   const absl::Status serving = AwaitServing(cluster->coordinator_.address, true, absl::Minutes(1));

@@ -1,4 +1,5 @@
-// A coordinator and its expert workers as real processes, and a client of its public API.
+// A coordinator, its attention workers and their expert workers as real processes, and a client of
+// its public API.
 #ifndef TRAMONTANE_TESTS_INTEGRATION_CLUSTER_H_
 #define TRAMONTANE_TESTS_INTEGRATION_CLUSTER_H_
 
@@ -18,8 +19,10 @@ struct ClusterOptions {
   std::string model;                        // directory
   std::vector<std::string> worker_experts;  // --experts of each worker; none: experts in process
   std::string compute = "bf16";
+  int num_attention_workers = 0;  // none: attention runs in the coordinator
   std::vector<std::string> coordinator_flags;
-  std::vector<std::string> worker_flags;
+  std::vector<std::string> attention_flags;  // of each attention worker
+  std::vector<std::string> worker_flags;     // of each expert worker
 };
 
 class Cluster {
@@ -30,11 +33,18 @@ class Cluster {
   v1::Inference::Stub& stub() { return *stub_; }
   ServerProcess& coordinator() { return coordinator_; }
   std::vector<ServerProcess>& workers() { return workers_; }
+  std::vector<ServerProcess>& attention_workers() { return attention_workers_; }
 
  private:
   Cluster() = default;
+  // With the flags that all have in common, `flag` and `more_flags`.
+  static absl::StatusOr<ServerProcess> StartOne(const std::string& binary,
+                                                const ClusterOptions& options,
+                                                const std::string& flag,
+                                                const std::vector<std::string>& more_flags);
 
   std::vector<ServerProcess> workers_;
+  std::vector<ServerProcess> attention_workers_;
   ServerProcess coordinator_;
   std::unique_ptr<v1::Inference::Stub> stub_;
 };

@@ -76,12 +76,15 @@ std::vector<std::string> RunTogether(Cluster& cluster) {
 class EqualityTest : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Cluster> StartWith(const std::vector<std::string>& worker_experts,
-                                     const std::vector<std::string>& coordinator_flags = {}) {
+                                     const std::vector<std::string>& attention_flags = {},
+                                     int num_attention_workers = 0) {
     ClusterOptions options;
+    options.num_attention_workers = num_attention_workers;
+    options.attention_flags = attention_flags;
     options.model = DemoModel();
     options.compute = GetParam();
     options.worker_experts = worker_experts;
-    options.coordinator_flags = coordinator_flags;
+    options.coordinator_flags = attention_flags;
     absl::StatusOr<std::unique_ptr<Cluster>> cluster = Cluster::Start(options);
     EXPECT_TRUE(cluster.ok()) << cluster.status();
     return cluster.ok() ? *std::move(cluster) : nullptr;
@@ -110,6 +113,24 @@ TEST_P(EqualityTest, ExpertWorkersGiveTheBitsOfOneProcess) {
     EXPECT_EQ(RunAlone(*cluster), expected) << "one at a time";
     EXPECT_EQ(RunTogether(*cluster), expected) << "mixed batches";
   }
+}
+
+TEST_P(EqualityTest, AttentionWorkersGiveTheBitsOfOneProcess) {
+  std::unique_ptr<Cluster> one_process = StartWith({});
+  ASSERT_NE(one_process, nullptr);
+  const std::vector<std::string> expected = RunAlone(*one_process);
+  ASSERT_EQ(expected.size(), Requests().size());
+  for (const int num_attention_workers : {1, 2}) {
+    SCOPED_TRACE(num_attention_workers);
+    std::unique_ptr<Cluster> cluster = StartWith({"0-3", "4-7"}, {}, num_attention_workers);
+    ASSERT_NE(cluster, nullptr);
+    EXPECT_EQ(RunAlone(*cluster), expected) << "one at a time";
+    EXPECT_EQ(RunTogether(*cluster), expected) << "mixed batches";
+  }
+  std::unique_ptr<Cluster> chunked =
+      StartWith({}, {"--max_step_tokens=7", "--kv_block_size=64"}, 2);
+  ASSERT_NE(chunked, nullptr);
+  EXPECT_EQ(RunTogether(*chunked), expected) << "chunked prefill, experts in the workers";
 }
 
 TEST_P(EqualityTest, ChunkedPrefillAndBlockSizeChangeNoBit) {

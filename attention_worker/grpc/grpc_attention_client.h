@@ -1,0 +1,95 @@
+// An attention worker in another process.
+#ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_GRPC_ATTENTION_CLIENT_H_
+#define TRAMONTANE_ATTENTION_WORKER_GRPC_GRPC_ATTENTION_CLIENT_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_set>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "attention_worker/attention_client.h"
+#include "attention_worker/grpc/attention_description.h"
+#include "attention_worker/grpc/attention_exchange.h"
+#include "attention_worker/grpc/backoff.h"
+
+namespace tramontane {
+
+struct GrpcAttentionClientOptions {
+  AttentionWorkerExpectation expected;
+  uint64_t coordinator_id = 0;  // this process's own: random, not 0
+  absl::Duration connect_timeout = absl::Seconds(2);
+  // After which a worker that does not answer is given up, and all that it was given with it. One
+  // whose process has stopped is noticed by the connection, within 15 s.
+  absl::Duration answer_timeout = absl::Minutes(5);
+  ReconnectOptions reconnect;
+  int64_t max_message_bytes = int64_t{1} << 30;
+  // Called from any thread, without locks, whenever readiness() may have changed. It must neither
+  // block nor destroy the client.
+  std::function<void()> on_change = [] {};
+};
+
+// Connects, and connects again after every loss, on a thread of its own; a worker that does not
+// agree with `expected` is refused, and asked again. Driven as AttentionClient says; readiness,
+// incarnation, kv_cache_usage and attempted may be asked by any thread.
+class GrpcAttentionClient final : public AttentionClient {
+ public:
+  GrpcAttentionClient(std::string address, GrpcAttentionClientOptions options);
+  // Waits for an attempt to connect that is under way.
+  ~GrpcAttentionClient() override;
+  GrpcAttentionClient(const GrpcAttentionClient&) = delete;
+  GrpcAttentionClient& operator=(const GrpcAttentionClient&) = delete;
+
+  const std::string& address() const { return address_; }
+
+  absl::StatusOr<int> AddSequence(const SequenceSpec& spec) override;
+  absl::StatusOr<StepResult> Step(const StepRequest& request) override;
+  void ReleaseSequence(SequenceId id) override;
+  // Without a connection: no blocks, of the size that is expected.
+  KvCacheUsage kv_cache_usage() const override;
+  absl::Status readiness() const override;
+  uint64_t incarnation() const override;
+
+  bool connected() const;
+  bool attempted() const;  // the first attempt to connect has ended, either way
+
+ private:
+  void Loop();
+  absl::StatusOr<std::shared_ptr<AttentionExchange>> Connect();
+  // Null: there is no worker, because of `why`.
+  void Publish(std::shared_ptr<AttentionExchange> exchange, const absl::Status& why);
+  // Waits before the next attempt; false when stopping.
+  bool AwaitRetry(absl::Duration delay);
+  // The exchange to use now, null without one; forgets the sequences of the one before.
+  std::shared_ptr<AttentionExchange> Driven();
+  absl::Status NotConnected() const;
+
+  const std::string address_;
+  const GrpcAttentionClientOptions options_;
+
+  // Of the driving thread: the exchange that it used last, and what the worker was given through
+  // it.
+  std::shared_ptr<AttentionExchange> driven_;
+  std::unordered_set<SequenceId> sequences_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable stopped_;
+  std::shared_ptr<AttentionExchange> exchange_ ABSL_GUARDED_BY(mutex_);
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);         // why there is no exchange
+  uint64_t num_exchanges_ ABSL_GUARDED_BY(mutex_) = 0;  // there ever were
+  bool attempted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_ATTENTION_WORKER_GRPC_GRPC_ATTENTION_CLIENT_H_

@@ -1,0 +1,165 @@
+// The attention_worker process: loads attention weights, finds expert workers, runs the steps that
+// a coordinator sends, drains on SIGTERM.
+#include "proto/serving/abseil_flag_types.h"
+
+#include <prometheus/registry.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "attention_worker/grpc/attention_flags.h"
+#include "attention_worker/grpc/attention_service.h"
+#include "attention_worker/grpc/hosted_attention.h"
+#include "attention_worker/grpc/metric_families.h"
+#include "kernels/backend.h"
+#include "model/checkpoint.h"
+#include "model/log.h"
+#include "proto/serving/address_file.h"
+#include "proto/serving/listener.h"
+#include "proto/serving/metrics_endpoint.h"
+#include "proto/serving/process.h"
+#include "proto/serving/serving_gate.h"
+
+ABSL_FLAG(std::string, listen, "127.0.0.1:8490", "HOST:PORT to serve on; port 0 takes a free one.");
+
+namespace tramontane {
+namespace {
+
+// What the coordinator gets to end its connection once everything is answered.
+constexpr absl::Duration kGoodbyeTime = absl::Milliseconds(500);
+
+// Tells health and the coordinator which experts are missing, once there is a service to tell.
+class ExpertNews {
+ public:
+  explicit ExpertNews(ServingGate* gate) : gate_(gate) {}
+
+  void Attach(const HostedAttention* attention, AttentionService* service) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    attention_ = attention;
+    service_ = service;
+    TellLocked();
+  }
+  void Detach() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    service_ = nullptr;
+  }
+  void OnExperts(bool complete) {
+    gate_->SetReady(complete);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    TellLocked();
+  }
+
+ private:
+  void TellLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (service_ == nullptr) return;
+    service_->SetMissingExperts(std::string(attention_->readiness().message()));
+  }
+
+  ServingGate* const gate_;
+  std::mutex mutex_;
+  const HostedAttention* attention_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  AttentionService* service_ ABSL_GUARDED_BY(mutex_) = nullptr;
+};
+
+// Serves until a termination signal, then drains. Returns the exit code.
+int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionService* service,
+          ServingGate* gate) {
+  const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
+  absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
+      MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
+  if (!metrics_endpoint.ok()) return ExitWith(metrics_endpoint.status());
+  ListenerOptions listener_options;
+  listener_options.address = absl::GetFlag(FLAGS_listen);
+  listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
+  absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(listener_options, service);
+  if (!started.ok()) return ExitWith(started.status());
+  Listener* const listener = started->get();
+  gate->Open([listener](bool serving) { listener->SetServing(serving); });
+  const absl::Status written = WriteAddressFile(
+      absl::GetFlag(FLAGS_address_file), listener->address(), (*metrics_endpoint)->address());
+  if (!written.ok()) {
+    gate->Close();
+    return ExitWith(written);
+  }
+  Log(LogLevel::kInfo, "listening",
+      {{"address", listener->address()}, {"metrics_address", (*metrics_endpoint)->address()}});
+
+  const int signal = WaitForTerminationSignal();
+  Log(LogLevel::kInfo, "draining", {{"signal", signal}});
+  gate->Close();
+  service->Drain(absl::Now() + DrainTimeoutFlag());
+  listener->Shutdown(absl::Now() + kGoodbyeTime);
+  Log(LogLevel::kInfo, "stopped");
+  return kExitOk;
+}
+
+int Run(const std::shared_ptr<const Checkpoint>& checkpoint) {
+  const HostedAttentionOptions options = HostedAttentionFlags();
+  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options.backend);
+  if (!backend.ok()) return ExitWith(backend.status());
+  AttentionIdentity identity;
+  identity.model_name = ModelNameFlag();
+  identity.digest = checkpoint->digest();
+  identity.compute_dtype = absl::GetFlag(FLAGS_compute);
+  identity.backend = std::string((*backend)->name());
+  identity.config = checkpoint->config();
+  identity.max_step_tokens = options.attention.max_step_tokens;
+
+  auto registry = std::make_shared<prometheus::Registry>();
+  AddIdentityMetrics(*registry, {.version = TRAMONTANE_VERSION,
+                                 .model_name = identity.model_name,
+                                 .digest = identity.digest,
+                                 .compute_dtype = identity.compute_dtype,
+                                 .backend = identity.backend});
+  ServingGate gate;
+  ExpertNews news(&gate);
+  absl::StatusOr<std::unique_ptr<HostedAttention>> attention =
+      HostedAttention::Create(checkpoint, *std::move(backend), registry, options,
+                              [&news](bool complete) { news.OnExperts(complete); });
+  if (!attention.ok()) return ExitWith(attention.status(), kExitCheckpoint);
+  const absl::Status loaded = (*attention)->Load();
+  if (!loaded.ok()) return ExitWith(loaded);
+  AttentionService service((*attention)->worker(), std::move(identity));
+  news.Attach(attention->get(), &service);
+  const int exit_code = Serve(registry, &service, &gate);
+  news.Detach();
+  return exit_code;
+}
+
+int Main(int argc, char** argv) {
+  BlockTerminationSignals();
+  const std::vector<char*> positional =
+      ParseFlags(argc, argv,
+                 "Runs attention of a Mixtral checkpoint for a coordinator. For example:\n"
+                 "  attention_worker --model=DIR --expert_workers=127.0.0.1:8481,127.0.0.1:8482 "
+                 "--listen=127.0.0.1:8490\n"
+                 "  coordinator --model=DIR --attention_workers=127.0.0.1:8490");
+  InitLog("attention_worker");
+  if (!positional.empty()) {
+    return ExitWith(absl::InvalidArgumentError(
+        absl::StrCat("unexpected argument \"", positional.front(), "\"; see --help")));
+  }
+  const absl::Status flags = CheckAttentionFlags(absl::GetFlag(FLAGS_listen));
+  if (!flags.ok()) return ExitWith(flags);
+  const absl::Status expert_flags = CheckExpertFlags();
+  if (!expert_flags.ok()) return ExitWith(expert_flags);
+  absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
+      Checkpoint::Open(absl::GetFlag(FLAGS_model));
+  if (!checkpoint.ok()) return ExitWith(checkpoint.status(), kExitCheckpoint);
+  return Run(*checkpoint);
+}
+
+}  // namespace
+}  // namespace tramontane
+
+int main(int argc, char** argv) { return tramontane::Main(argc, argv); }

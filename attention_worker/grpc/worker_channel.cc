@@ -1,0 +1,42 @@
+#include "attention_worker/grpc/worker_channel.h"
+
+#include <grpc/grpc.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "proto/wire/transport.h"
+
+namespace tramontane {
+namespace {
+
+// A worker that is silent is asked for a sign of life; without one its connection is dead.
+constexpr int kKeepaliveTimeMs = 10'000;
+constexpr int kKeepaliveTimeoutMs = 5'000;
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
+                                                   int64_t max_message_bytes) {
+  const int max_message =
+      static_cast<int>(std::min<int64_t>(max_message_bytes, std::numeric_limits<int>::max()));
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(max_message);
+  arguments.SetMaxSendMessageSize(max_message);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // gRPC's own retries would keep what was sent; the dispatcher and the scheduler retry better.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // Never through an HTTP proxy of the environment.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+}  // namespace tramontane
