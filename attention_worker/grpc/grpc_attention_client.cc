@@ -68,7 +68,11 @@ absl::StatusOr<std::shared_ptr<AttentionExchange>> GrpcAttentionClient::Connect(
   request.mutable_open()->set_coordinator_id(options_.coordinator_id);
   const absl::StatusOr<v1::AttentionAnswer> opened =
       exchange->Call(std::move(request), options_.connect_timeout);
-  if (opened.ok()) return exchange;
+  if (opened.ok()) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    backend_ = description->backend();
+    return exchange;
+  }
   exchange->Close();
   exchange->AwaitEnd().IgnoreError();
   return opened.status();
@@ -178,6 +182,11 @@ uint64_t GrpcAttentionClient::incarnation() const {
 bool GrpcAttentionClient::connected() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return exchange_ != nullptr && !exchange_->lost();
+}
+
+std::string GrpcAttentionClient::backend() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return backend_;
 }
 
 bool GrpcAttentionClient::attempted() const {

@@ -58,7 +58,8 @@ class GrpcAttentionClient final : public AttentionClient {
   uint64_t incarnation() const override;
 
   bool connected() const;
-  bool attempted() const;  // the first attempt to connect has ended, either way
+  std::string backend() const;  // the kernels of the last worker that was accepted; "" before any
+  bool attempted() const;       // the first attempt to connect has ended, either way
 
  private:
   void Loop();
@@ -84,6 +85,7 @@ class GrpcAttentionClient final : public AttentionClient {
   std::shared_ptr<AttentionExchange> exchange_ ABSL_GUARDED_BY(mutex_);
   absl::Status status_ ABSL_GUARDED_BY(mutex_);         // why there is no exchange
   uint64_t num_exchanges_ ABSL_GUARDED_BY(mutex_) = 0;  // there ever were
+  std::string backend_ ABSL_GUARDED_BY(mutex_);
   bool attempted_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 

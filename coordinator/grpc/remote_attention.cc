@@ -1,6 +1,5 @@
 #include "coordinator/grpc/remote_attention.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -76,6 +75,21 @@ bool RemoteAttention::AwaitFirstAttempts(absl::Duration timeout) const {
                              [this] { return all_attempted_; });
 }
 
+void RemoteAttention::CompareKernels() {
+  std::string first;
+  for (const auto& client : clients_) {
+    const std::string kernels = client->backend();
+    if (first.empty()) first = kernels;
+    if (kernels.empty() || kernels == first) {
+      warned_.erase(client->address());
+    } else if (std::exchange(warned_[client->address()], kernels) != kernels) {
+      Log(LogLevel::kWarning,
+          "attention worker has other kernels: last bits may depend on placement",
+          {{"worker", client->address()}, {"expected", first}, {"found", kernels}});
+    }
+  }
+}
+
 void RemoteAttention::Watch() {
   bool was_ready = false;
   std::unique_lock<std::mutex> lock(mutex_);
@@ -87,6 +101,7 @@ void RemoteAttention::Watch() {
       all_attempted = all_attempted && client->attempted();
       metrics_->SetAttentionWorkerUp(client->address(), client->connected());
     }
+    CompareKernels();
     const absl::Status ready = readiness();
     if (ready.ok() != was_ready) {
       was_ready = ready.ok();

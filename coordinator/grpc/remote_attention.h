@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -41,8 +42,11 @@ class RemoteAttention {
 
  private:
   void Watch();
+  // Warns of workers whose kernels are not those of the first.
+  void CompareKernels();
 
   CoordinatorMetrics* const metrics_;
+  std::map<std::string, std::string> warned_;  // kernels by address; thread_ only
   const std::function<void(bool)> on_ready_;
 
   std::mutex wake_mutex_;

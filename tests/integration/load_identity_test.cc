@@ -66,7 +66,10 @@ void CancelAfter(v1::Inference::Stub& stub, const v1::GenerateRequest& request, 
   static_cast<void>(reader->Finish());
 }
 
-TEST(LoadIdentityTest, EveryRequestYieldsWhatItYieldsAlone) {
+// By the number of attention workers; 0: attention runs in the coordinator.
+class LoadIdentityTest : public testing::TestWithParam<int> {};
+
+TEST_P(LoadIdentityTest, EveryRequestYieldsWhatItYieldsAlone) {
   ClusterOptions options;
   options.model = DemoModel();
   options.coordinator_flags = {"--kv_cache_tokens=4096"};
@@ -82,7 +85,9 @@ TEST(LoadIdentityTest, EveryRequestYieldsWhatItYieldsAlone) {
   quiet->reset();
 
   options.worker_experts = {"0-3", "4-7"};
+  options.num_attention_workers = GetParam();
   options.coordinator_flags = {"--kv_cache_tokens=320", "--max_step_tokens=48"};
+  options.attention_flags = options.coordinator_flags;
   absl::StatusOr<std::unique_ptr<Cluster>> loaded = Cluster::Start(options);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   Cluster& cluster = **loaded;
@@ -107,9 +112,11 @@ TEST(LoadIdentityTest, EveryRequestYieldsWhatItYieldsAlone) {
   EXPECT_GT(ReadMetric(metrics, "tramontane_prefix_cache_hits_total").value_or(0), 0);
 }
 
+INSTANTIATE_TEST_SUITE_P(AttentionWorkers, LoadIdentityTest, testing::Values(0, 2));
+
 // More streams than could ever run: none fails with anything but a full queue, and all that were
 // accepted end.
-TEST(LoadIdentityTest, AThousandStreamsAreServedOrRefused) {
+TEST(ManyStreamsTest, AThousandStreamsAreServedOrRefused) {
   constexpr int kNumStreams = 1000;
   ClusterOptions options;
   options.model = DemoModel();
