@@ -10,8 +10,8 @@
 namespace tramontane {
 namespace {
 
-// How many of the likeliest candidates top-p sorts first; doubled until they hold enough weight.
-constexpr size_t kFirstSorted = 64;
+// Among so many candidates top-p finds its last one by sorting.
+constexpr size_t kFewEnoughToSort = 64;
 
 int32_t Greatest(std::span<const float> logits) {
   // max_element keeps the first of equals.
@@ -23,6 +23,7 @@ int32_t Greatest(std::span<const float> logits) {
 Sampler::Sampler(int vocab_size) {
   adjusted_.reserve(static_cast<size_t>(vocab_size));
   candidates_.reserve(static_cast<size_t>(vocab_size));
+  selection_.reserve(static_cast<size_t>(vocab_size));
 }
 
 int32_t Sampler::Sample(std::span<const float> logits, const SamplingParams& params,
@@ -73,24 +74,43 @@ void Sampler::Weigh(double greatest_logit, double temperature) {
 }
 
 void Sampler::KeepTopP(float top_p) {
-  double total = 0.0;
-  for (const Candidate& candidate : candidates_) total += candidate.weight;
-  const double wanted = total * top_p;
-  double kept = 0.0;
-  size_t sorted = 0;
-  for (size_t next = 0; next < candidates_.size(); ++next) {
-    if (next == sorted) {
-      sorted = std::min(std::max(kFirstSorted, 2 * sorted), candidates_.size());
-      std::partial_sort(candidates_.begin() + static_cast<std::ptrdiff_t>(next),
-                        candidates_.begin() + static_cast<std::ptrdiff_t>(sorted),
-                        candidates_.end(), Likelier);
-    }
-    kept += candidates_[next].weight;
-    if (kept >= wanted) {
-      candidates_.resize(next + 1);  // the one that reaches top_p is still in
-      return;
+  const Candidate last = LastOfTopP(top_p);
+  // The others stay in their order, which Draw depends on.
+  std::erase_if(candidates_, [&last](const Candidate& one) { return Likelier(last, one); });
+}
+
+Sampler::Candidate Sampler::LastOfTopP(float top_p) {
+  selection_ = candidates_;
+  const auto at = [this](size_t i) { return selection_.begin() + static_cast<std::ptrdiff_t>(i); };
+  const auto weight_of = [this](size_t begin, size_t end) {
+    double weight = 0.0;
+    for (size_t i = begin; i < end; ++i) weight += selection_[i].weight;
+    return weight;
+  };
+  const double wanted = weight_of(0, selection_.size()) * top_p;
+  // It is in [begin, end), and what is likelier lies before: halved by selection until it is worth
+  // sorting, so that a flat distribution costs little more than a peaked one.
+  size_t begin = 0;
+  size_t end = selection_.size();
+  double before = 0.0;
+  while (end - begin > kFewEnoughToSort) {
+    const size_t middle = begin + (end - begin) / 2;
+    std::nth_element(at(begin), at(middle), at(end), Likelier);
+    const double upper = weight_of(begin, middle);
+    if (before + upper >= wanted) {
+      end = middle;
+    } else {
+      before += upper;
+      begin = middle;
     }
   }
+  std::sort(at(begin), at(end), Likelier);
+  while (begin + 1 < end) {
+    before += selection_[begin].weight;
+    if (before >= wanted) break;
+    ++begin;
+  }
+  return selection_[begin];
 }
 
 void Sampler::KeepMinP(float min_p) {

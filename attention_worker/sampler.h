@@ -40,11 +40,14 @@ class Sampler {
   void KeepTopK(int top_k);
   void Weigh(double greatest_logit, double temperature);
   void KeepTopP(float top_p);
+  // The candidate with which the likeliest ones reach the share top_p of all weight.
+  Candidate LastOfTopP(float top_p);
   void KeepMinP(float min_p);
   int32_t Draw(double uniform) const;
 
   std::vector<float> adjusted_;        // [vocab_size]
   std::vector<Candidate> candidates_;  // at most [vocab_size]
+  std::vector<Candidate> selection_;   // the same, in another order
 };
 
 }  // namespace tramontane

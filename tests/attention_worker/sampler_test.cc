@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <random>
 #include <set>
 #include <vector>
 
@@ -110,6 +113,46 @@ TEST(SamplerTest, TopPReachesBeyondTheFirstSortedCandidates) {
   const std::vector<float> logits(400, 0.0f);
   for (const int32_t id : Support(logits, params)) EXPECT_LT(id, 200);
   EXPECT_GT(Support(logits, params).size(), 190u);  // 2000 draws leave few of 200 out
+}
+
+// Against sorting everything, over flat and peaked distributions with equals among them. Which ones
+// top-p keeps shows in the greatest and the smallest uniform number that lead to a token; here in
+// the support of many draws.
+TEST(SamplerTest, TopPKeepsWhatSortingKeeps) {
+  std::mt19937 random(3);
+  for (const double spread : {0.1, 1.0, 4.0}) {
+    std::normal_distribution<double> normal(0.0, spread);
+    std::vector<float> logits(300);
+    for (float& logit : logits) logit = static_cast<float>(std::round(4 * normal(random)) / 4);
+    std::vector<int32_t> order(logits.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+    double total = 0.0;
+    for (const float logit : logits) total += std::exp(logit);
+    for (const float top_p : {0.2f, 0.5f, 0.9f}) {
+      std::set<int32_t> kept;
+      double weight = 0.0;
+      for (const int32_t id : order) {
+        kept.insert(id);
+        weight += std::exp(logits[id]);
+        if (weight >= top_p * total) break;
+      }
+      SamplingParams params;
+      params.top_p = top_p;
+      const std::set<int32_t> support = Support(logits, params);
+      EXPECT_TRUE(std::includes(kept.begin(), kept.end(), support.begin(), support.end()))
+          << spread << " " << top_p;
+      // The last one that belongs to it is drawn where its weight makes it likely enough.
+      const int32_t last = *std::max_element(kept.begin(), kept.end(), [&](int32_t a, int32_t b) {
+        return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+      });
+      const double expected_draws = 2000 * std::exp(logits[last]) / weight;
+      if (expected_draws > 12) {
+        EXPECT_EQ(support.count(last), 1u) << spread << " " << top_p;
+      }
+    }
+  }
 }
 
 TEST(SamplerTest, MinPIsRelativeToTheLikeliest) {
