@@ -14,10 +14,8 @@
 #include "attention_worker/decoder.h"
 #include "attention_worker/expert_dispatcher.h"
 #include "attention_worker/kv_cache/kv_cache.h"
-#include "attention_worker/sampler.h"
 #include "attention_worker/token_batch.h"
-#include "attention_worker/token_logprobs.h"
-#include "kernels/finite_rows.h"
+#include "attention_worker/token_chooser.h"
 #include "model/config.h"
 
 namespace tramontane {
@@ -43,7 +41,7 @@ absl::Status CheckOptions(const AttentionWorkerOptions& options) {
 class LocalAttentionWorker : public AttentionWorker {
  public:
   LocalAttentionWorker(std::shared_ptr<const Checkpoint> checkpoint, AttentionWeights weights,
-                       std::unique_ptr<KvCache> cache, StepObserver* observer,
+                       std::unique_ptr<KvCache> cache, ThreadPool* threads, StepObserver* observer,
                        const AttentionWorkerOptions& options)
       : checkpoint_(std::move(checkpoint)),
         config_(checkpoint_->config()),
@@ -51,8 +49,7 @@ class LocalAttentionWorker : public AttentionWorker {
         observer_(observer),
         weights_(std::move(weights)),
         cache_(std::move(cache)),
-        sampler_(config_.vocab_size),
-        logprobs_(config_.vocab_size) {}
+        chooser_(config_.vocab_size, threads) {}
 
   // The parts that can fail.
   absl::Status Build(Backend* backend, const ExpertDirectory* directory);
@@ -77,9 +74,6 @@ class LocalAttentionWorker : public AttentionWorker {
   absl::Status ChooseTokens(const StepRequest& request,
                             const std::vector<AttentionSequence*>& sequences,
                             const TokenBatch& batch, StepResult& result);
-  absl::Status UseLogits(const LogitRow& row, std::span<const float> logits,
-                         const AttentionSequence& sequence, const SequenceChunk& chunk,
-                         ChunkResult& result);
 
   const std::shared_ptr<const Checkpoint> checkpoint_;  // the embedding points into it
   const MixtralConfig config_;
@@ -89,8 +83,7 @@ class LocalAttentionWorker : public AttentionWorker {
   const std::unique_ptr<KvCache> cache_;  // its pool outlives the sequences
   std::unique_ptr<ExpertDispatcher> dispatcher_;
   std::unique_ptr<Decoder> decoder_;
-  Sampler sampler_;
-  TokenLogprobs logprobs_;
+  TokenChooser chooser_;
   LayerTracer tracer_;
   std::map<SequenceId, AttentionSequence> sequences_;
 };
@@ -233,46 +226,14 @@ void LocalAttentionWorker::RecordRouting(const std::vector<AttentionSequence*>& 
 absl::Status LocalAttentionWorker::ChooseTokens(const StepRequest& request,
                                                 const std::vector<AttentionSequence*>& sequences,
                                                 const TokenBatch& batch, StepResult& result) {
-  const auto vocab_size = static_cast<size_t>(config_.vocab_size);
   const std::span<const LogitRow> all(batch.logit_rows);
   for (size_t begin = 0; begin < all.size();) {
     const std::span<const LogitRow> rows = all.subspan(
         begin, std::min(all.size() - begin, static_cast<size_t>(decoder_->max_logit_rows())));
     const float* logits = decoder_->ComputeLogits(rows);
-    for (const LogitRow& row : rows) {
-      const auto chunk = static_cast<size_t>(row.chunk);
-      const absl::Status used = UseLogits(row, {logits, vocab_size}, *sequences[chunk],
-                                          request.chunks[chunk], result.chunks[chunk]);
-      if (!used.ok()) return used;
-      logits += vocab_size;
-    }
+    const absl::Status chosen = chooser_.Choose(request, sequences, rows, logits, result);
+    if (!chosen.ok()) return chosen;
     begin += rows.size();
-  }
-  return absl::OkStatus();
-}
-
-absl::Status LocalAttentionWorker::UseLogits(const LogitRow& row, std::span<const float> logits,
-                                             const AttentionSequence& sequence,
-                                             const SequenceChunk& chunk, ChunkResult& result) {
-  if (!RowIsFinite(std::as_bytes(logits).data(), config_.vocab_size, DType::kF32)) {
-    return absl::InternalError(
-        absl::StrCat("sequence ", chunk.id,
-                     ": the logits hold an infinity or a NaN; expected "
-                     "finite numbers: are the checkpoint's weights finite?"));
-  }
-  const SequenceSpec& spec = sequence.spec();
-  const bool want_logprob = row.sample && spec.want_logprobs;
-  if (row.target_token_id >= 0 || want_logprob) logprobs_.SetRow(logits);
-  if (row.target_token_id >= 0) {
-    result.targets.push_back(logprobs_.Of(row.target_token_id, spec.num_top_logprobs));
-  }
-  if (row.sample) {
-    const int64_t position = chunk.first_position + static_cast<int64_t>(chunk.token_ids.size());
-    const int32_t token_id =
-        sampler_.Sample(logits, spec.sampling, sequence.SeenWith(chunk), position);
-    result.sampled.emplace();
-    result.sampled->token_id = token_id;
-    if (want_logprob) result.sampled = logprobs_.Of(token_id, spec.num_top_logprobs);
   }
   return absl::OkStatus();
 }
@@ -303,7 +264,8 @@ absl::StatusOr<std::unique_ptr<AttentionWorker>> AttentionWorker::Create(
                       backend);
   if (!cache.ok()) return cache.status();
   auto worker = std::make_unique<LocalAttentionWorker>(std::move(checkpoint), *std::move(weights),
-                                                       *std::move(cache), observer, options);
+                                                       *std::move(cache), backend->host_threads(),
+                                                       observer, options);
   const absl::Status built = worker->Build(backend, directory);
   if (!built.ok()) return built;
   return worker;

@@ -15,6 +15,7 @@
 
 namespace tramontane {
 
+class ThreadPool;
 struct EmbedTokensArgs;
 struct RmsNormArgs;
 struct MatMulArgs;
@@ -38,6 +39,9 @@ class Backend {
   virtual DType compute_dtype() const = 0;
 
   virtual absl::StatusOr<Buffer> Allocate(size_t num_bytes) = 0;
+
+  // Threads of this process for what is no operation, such as sampling; null: the caller's alone.
+  virtual ThreadPool* host_threads() { return nullptr; }
 
   // Packs matrices [out_i, in_features] stacked along their rows into one, in the compute dtype
   // (bf16: rounded to nearest even). RESOURCE_EXHAUSTED where memory runs out.

@@ -24,6 +24,7 @@ class CpuBackend final : public Backend {
   std::string_view name() const override { return name_; }
   DType compute_dtype() const override { return context_.compute_dtype; }
   absl::StatusOr<Buffer> Allocate(size_t num_bytes) override { return Buffer::Allocate(num_bytes); }
+  ThreadPool* host_threads() override { return &context_.pool; }
 
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const TensorView> stacked) override {
     int64_t out_features = 0;

@@ -1,0 +1,52 @@
+// From logits to tokens: what each row of a step is asked for.
+#ifndef TRAMONTANE_ATTENTION_WORKER_TOKEN_CHOOSER_H_
+#define TRAMONTANE_ATTENTION_WORKER_TOKEN_CHOOSER_H_
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "attention_worker/attention_client.h"
+#include "attention_worker/attention_sequence.h"
+#include "attention_worker/sampler.h"
+#include "attention_worker/token_batch.h"
+#include "attention_worker/token_logprobs.h"
+#include "kernels/thread_pool.h"
+
+namespace tramontane {
+
+// Samples, and takes log-probabilities, of several rows at once. Used by the step thread only.
+class TokenChooser {
+ public:
+  // `threads` outlives it; null: the caller's thread alone.
+  TokenChooser(int vocab_size, ThreadPool* threads);
+
+  // Adds to `result` what `rows` of the step are asked for. `logits` [rows.size(), vocab_size].
+  // `sequences` are those of request.chunks. INTERNAL for logits that are not finite.
+  absl::Status Choose(const StepRequest& request, std::span<AttentionSequence* const> sequences,
+                      std::span<const LogitRow> rows, const float* logits, StepResult& result);
+
+ private:
+  // What one thread works with.
+  struct Scratch {
+    Sampler sampler;
+    TokenLogprobs logprobs;
+  };
+  struct Choice {
+    absl::Status status;
+    std::optional<TokenLogprob> target;
+    std::optional<TokenLogprob> sampled;
+  };
+
+  Choice ChooseForRow(const SequenceChunk& chunk, const AttentionSequence& sequence,
+                      const LogitRow& row, std::span<const float> logits, Scratch& scratch) const;
+
+  const int vocab_size_;
+  ThreadPool* const threads_;
+  std::vector<Scratch> scratch_;  // of each thread
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_ATTENTION_WORKER_TOKEN_CHOOSER_H_
