@@ -119,7 +119,7 @@ absl::Status Sequence::Consume(const SequenceChunk& chunk, ChunkResult result, a
   rows_run_ = end;
   if (result.sampled.has_value()) {
     TakeToken(*result.sampled, now, output);
-  } else if (!prefilling()) {
+  } else if (end == num_tokens()) {
     Finish(FinishReason::kLength, now, output);  // the prompt was all that was asked for
   }
   stream_->Append(std::move(output));

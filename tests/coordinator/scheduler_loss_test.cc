@@ -37,6 +37,19 @@ TEST_F(SchedulerLossTest, WhatALostWorkerRanIsComputedAgain) {
   EXPECT_EQ(contents.output.token_ids, Expected(20, 12)) << "nothing lost, nothing twice";
 }
 
+TEST_F(SchedulerLossTest, ComputingAgainInChunksOfAnySizeLeavesNothingOut) {
+  for (int rounds = 5; rounds < 30; ++rounds) {
+    SchedulerOptions options;
+    options.max_step_tokens = 4;
+    MakeScheduler(options);
+    const auto stream = Submit(Plan(8, 24));
+    for (int i = 0; i < rounds; ++i) scheduler_->RunOnce();
+    attention_->LoseEverything();
+    RunAll();
+    EXPECT_EQ(Read(*stream).output.token_ids, Expected(8, 24)) << "lost after " << rounds;
+  }
+}
+
 TEST_F(SchedulerLossTest, AWorkerThatIsLostInAStepFailsNoRequest) {
   MakeScheduler();
   const auto stream = Submit(Plan(20, 12));
