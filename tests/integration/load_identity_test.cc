@@ -86,7 +86,7 @@ TEST_P(LoadIdentityTest, EveryRequestYieldsWhatItYieldsAlone) {
 
   options.worker_experts = {"0-3", "4-7"};
   options.num_attention_workers = GetParam();
-  options.coordinator_flags = {"--kv_cache_tokens=320", "--max_step_tokens=48"};
+  options.coordinator_flags = {"--kv_cache_tokens=224", "--max_step_tokens=48"};
   options.attention_flags = options.coordinator_flags;
   absl::StatusOr<std::unique_ptr<Cluster>> loaded = Cluster::Start(options);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
