@@ -23,7 +23,6 @@
 #include "attention_worker/grpc/hosted_attention.h"
 #include "attention_worker/grpc/metric_families.h"
 #include "coordinator/grpc/coordinator_metrics.h"
-#include "coordinator/grpc/delivery_thread.h"
 #include "coordinator/grpc/inference_service.h"
 #include "coordinator/grpc/remote_attention.h"
 #include "coordinator/scheduler.h"
@@ -36,6 +35,7 @@
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/process.h"
 #include "proto/serving/serving_gate.h"
+#include "proto/serving/task_thread.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:8470",
           "HOST:PORT to serve the API on; port 0 takes a free one.");
@@ -187,7 +187,7 @@ std::unique_ptr<RemoteAttention> FindAttention(const ServedModel& model,
 // Schedules and serves until the end. Returns the exit code.
 int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const ServedModel& model,
                  const Attention& attention, CoordinatorMetrics* metrics, ServingGate* gate) {
-  DeliveryThread delivery;
+  TaskThread delivery;
   Scheduler scheduler(attention.clients(), model.tokenizer.get(), metrics, SchedulingOptions());
   scheduler.Start();
   if (attention.remote != nullptr) {

@@ -16,9 +16,9 @@
 #include "attention_worker/attention_client.h"
 #include "attention_worker/grpc/attention_session.h"
 #include "attention_worker/grpc/attention_stream.h"
-#include "attention_worker/grpc/step_thread.h"
 #include "model/config.h"
 #include "proto/attention.grpc.pb.h"
+#include "proto/serving/task_thread.h"
 
 namespace tramontane {
 
@@ -85,7 +85,7 @@ class AttentionService final : public v1::AttentionWorker::CallbackService,
   Driver driver_ ABSL_GUARDED_BY(mutex_);
   size_t num_sequences_ ABSL_GUARDED_BY(mutex_) = 0;
 
-  StepThread step_thread_;  // last: its tasks use all of the above
+  TaskThread step_thread_;  // last: its tasks use all of the above
 };
 
 }  // namespace tramontane

@@ -11,7 +11,7 @@
 
 namespace tramontane {
 GenerateStream* GenerateStream::Start(grpc::CallbackServerContext* context,
-                                      std::shared_ptr<TokenStream> tokens, DeliveryThread* delivery,
+                                      std::shared_ptr<TokenStream> tokens, TaskThread* delivery,
                                       CoordinatorMetrics* metrics, const Options& options) {
   const std::shared_ptr<GenerateStream> call(
       new GenerateStream(context, std::move(tokens), metrics, options));

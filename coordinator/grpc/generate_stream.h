@@ -16,9 +16,9 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "coordinator/grpc/coordinator_metrics.h"
-#include "coordinator/grpc/delivery_thread.h"
 #include "coordinator/token_stream.h"
 #include "proto/inference.grpc.pb.h"
+#include "proto/serving/task_thread.h"
 
 namespace tramontane {
 
@@ -36,7 +36,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
 
   // `delivery` and `metrics` outlive the call.
   static GenerateStream* Start(grpc::CallbackServerContext* context,
-                               std::shared_ptr<TokenStream> tokens, DeliveryThread* delivery,
+                               std::shared_ptr<TokenStream> tokens, TaskThread* delivery,
                                CoordinatorMetrics* metrics, const Options& options);
 
   void OnWriteDone(bool ok) override;

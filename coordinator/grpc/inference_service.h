@@ -7,10 +7,10 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "coordinator/grpc/coordinator_metrics.h"
-#include "coordinator/grpc/delivery_thread.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/served_model.h"
 #include "proto/inference.grpc.pb.h"
+#include "proto/serving/task_thread.h"
 
 namespace tramontane {
 
@@ -20,7 +20,7 @@ class InferenceService final : public v1::Inference::CallbackService {
   struct Dependencies {  // all outlive the service and its calls
     const ServedModel* model = nullptr;
     Scheduler* scheduler = nullptr;
-    DeliveryThread* delivery = nullptr;
+    TaskThread* delivery = nullptr;
     CoordinatorMetrics* metrics = nullptr;
     // UNAVAILABLE, naming the experts that have no worker, while Generate cannot run.
     std::function<absl::Status()> readiness;

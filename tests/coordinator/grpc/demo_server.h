@@ -12,13 +12,13 @@
 #include "attention_worker/attention_worker.h"
 #include "attention_worker/grpc/in_process_expert_client.h"
 #include "coordinator/grpc/coordinator_metrics.h"
-#include "coordinator/grpc/delivery_thread.h"
 #include "coordinator/grpc/inference_service.h"
 #include "coordinator/scheduler.h"
 #include "expert_worker/hosted_experts.h"
 #include "kernels/backend.h"
 #include "proto/inference.grpc.pb.h"
 #include "proto/serving/listener.h"
+#include "proto/serving/task_thread.h"
 
 namespace tramontane {
 
@@ -39,7 +39,7 @@ class DemoServer {
   absl::Status readiness_;
   std::unique_ptr<CoordinatorMetrics> metrics_;
   StepObserver step_observer_;
-  DeliveryThread delivery_;
+  TaskThread delivery_;
   std::unique_ptr<Backend> expert_backend_, attention_backend_;
   std::unique_ptr<HostedExperts> experts_;
   std::unique_ptr<FixedExpertDirectory> directory_;

@@ -1,6 +1,6 @@
-// The thread that hands new tokens to gRPC, so that the step thread does not.
-#ifndef TRAMONTANE_COORDINATOR_GRPC_DELIVERY_THREAD_H_
-#define TRAMONTANE_COORDINATOR_GRPC_DELIVERY_THREAD_H_
+// A thread for work that must not wait on gRPC's threads, or that gRPC's threads must not wait for.
+#ifndef TRAMONTANE_PROTO_SERVING_TASK_THREAD_H_
+#define TRAMONTANE_PROTO_SERVING_TASK_THREAD_H_
 
 #include <condition_variable>
 #include <deque>
@@ -12,15 +12,15 @@
 
 namespace tramontane {
 
-// Runs short tasks in the order they come, which must not wait. Thread-safe. The queue is as long
-// as there are streams: each has at most one task in it.
-class DeliveryThread {
+// Runs tasks in the order in which they are posted. Thread-safe. Whoever posts bounds how many
+// wait.
+class TaskThread {
  public:
-  DeliveryThread();
+  TaskThread();
   // Runs what is queued, then stops. Nothing may Post any more.
-  ~DeliveryThread();
-  DeliveryThread(const DeliveryThread&) = delete;
-  DeliveryThread& operator=(const DeliveryThread&) = delete;
+  ~TaskThread();
+  TaskThread(const TaskThread&) = delete;
+  TaskThread& operator=(const TaskThread&) = delete;
 
   void Post(std::function<void()> task);
 
@@ -36,4 +36,4 @@ class DeliveryThread {
 
 }  // namespace tramontane
 
-#endif  // TRAMONTANE_COORDINATOR_GRPC_DELIVERY_THREAD_H_
+#endif  // TRAMONTANE_PROTO_SERVING_TASK_THREAD_H_

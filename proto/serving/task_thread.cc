@@ -1,32 +1,32 @@
-#include "attention_worker/grpc/step_thread.h"
+#include "proto/serving/task_thread.h"
 
 #include <utility>
 
 namespace tramontane {
 
-StepThread::StepThread() : thread_([this] { Loop(); }) {}
+TaskThread::TaskThread() : thread_([this] { Loop(); }) {}
 
-StepThread::~StepThread() {
+TaskThread::~TaskThread() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_one();
+  condition_.notify_one();
   thread_.join();
 }
 
-void StepThread::Post(std::function<void()> task) {
+void TaskThread::Post(std::function<void()> task) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     tasks_.push_back(std::move(task));
   }
-  changed_.notify_one();
+  condition_.notify_one();
 }
 
-void StepThread::Loop() {
+void TaskThread::Loop() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+    condition_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
     if (tasks_.empty()) return;
     std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
