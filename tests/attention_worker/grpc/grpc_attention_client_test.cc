@@ -235,12 +235,14 @@ TEST_F(GrpcAttentionClientTest, ASecondCoordinatorIsRefusedUntilTheFirstIsGone) 
 }
 
 TEST_F(GrpcAttentionClientTest, TheSameCoordinatorTakesTheWorkerOver) {
-  Connect();
+  StartServer();
+  GrpcAttentionClientOptions options = OptionsFor(FakeIdentity());
+  options.reconnect = {absl::Minutes(1), absl::Minutes(1)};  // loses once, does not come back
+  client_ = NewClient(options);
+  ASSERT_TRUE(AwaitReady(*client_)) << client_->readiness();
   ASSERT_TRUE(client_->AddSequence(Spec(1, 4, 10)).ok());
   const uint64_t incarnation = client_->incarnation();
-  auto options = OptionsFor(FakeIdentity());
-  options.reconnect = {absl::Minutes(1), absl::Minutes(1)};  // loses once, does not come back
-  const auto second = NewClient(options);
+  const auto second = NewClient(OptionsFor(FakeIdentity()));
   ASSERT_TRUE(AwaitReady(*second));
   EXPECT_TRUE(second->AddSequence(Spec(1, 4, 10)).ok());
   EXPECT_TRUE(changes_.Await([&] { return client_->incarnation() != incarnation; }));
