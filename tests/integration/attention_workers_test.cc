@@ -93,7 +93,7 @@ class Streams {
 };
 
 constexpr size_t kStreams = 6;
-constexpr uint32_t kTokens = 400;
+constexpr uint32_t kTokens = 200;
 
 void ExpectAsAlone(Cluster& cluster, const Streams& streams) {
   for (size_t i = 0; i < kStreams; ++i) {
@@ -120,7 +120,7 @@ TEST(AttentionWorkersTest, RequestsOfAKilledWorkerFinishOnAnotherWithTheSameToke
 }
 
 TEST(AttentionWorkersTest, ADrainedWorkerFinishesItsRequestsAndExitsWithZero) {
-  std::unique_ptr<Cluster> cluster = StartDemo(2);
+  std::unique_ptr<Cluster> cluster = StartDemo(2, {"--drain_timeout_s=200"});
   ASSERT_NE(cluster, nullptr);
   Streams streams(*cluster, kStreams, kTokens);
   streams.AwaitBegun();
