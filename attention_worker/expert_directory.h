@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "attention_worker/expert_client.h"
 
 namespace tramontane {
@@ -29,6 +31,16 @@ class ExpertDirectory {
  public:
   virtual ~ExpertDirectory() = default;
   virtual std::shared_ptr<const ExpertPlacement> placement() const = 0;
+  // Waits until the placement is another one than `seen`, or until `deadline` (finite); returns the
+  // newest.
+  virtual std::shared_ptr<const ExpertPlacement> AwaitChange(
+      const std::shared_ptr<const ExpertPlacement>& /*seen*/, absl::Time /*deadline*/) const {
+    return placement();
+  }
+  // `client` broke, fell silent, or answered what it may not. The placement that is there when this
+  // returns is without it; it comes back by itself once it gives a known answer again.
+  virtual void SetAside(const std::shared_ptr<ExpertClient>& /*client*/,
+                        const absl::Status& /*reason*/) {}
 };
 
 // A placement from clients that are already described. Ignores clients that are draining.
