@@ -37,6 +37,17 @@ std::string ExpertPlacement::MissingExperts() const {
   return absl::StrJoin(layers, "; ");
 }
 
+std::shared_ptr<const ExpertPlacement> WithoutClient(const ExpertPlacement& placement,
+                                                     const ExpertClient* client) {
+  auto without = std::make_shared<ExpertPlacement>(placement);
+  for (auto& replicas : without->replicas) {
+    replicas.erase(std::remove_if(replicas.begin(), replicas.end(),
+                                  [client](const auto& one) { return one.get() == client; }),
+                   replicas.end());
+  }
+  return without;
+}
+
 std::shared_ptr<const ExpertPlacement> BuildPlacement(
     int num_layers, int num_experts, const std::vector<std::shared_ptr<ExpertClient>>& clients) {
   auto placement = std::make_shared<ExpertPlacement>();

@@ -26,7 +26,7 @@ struct ExpertPlacement {
   std::string MissingExperts() const;
 };
 
-// Thread-safe. The coordinator's worker discovery implements it over DNS and gRPC.
+// Thread-safe. Worker discovery implements it over DNS, a watched file and gRPC.
 class ExpertDirectory {
  public:
   virtual ~ExpertDirectory() = default;
@@ -34,14 +34,17 @@ class ExpertDirectory {
   // Waits until the placement is another one than `seen`, or until `deadline` (finite); returns the
   // newest.
   virtual std::shared_ptr<const ExpertPlacement> AwaitChange(
-      const std::shared_ptr<const ExpertPlacement>& /*seen*/, absl::Time /*deadline*/) const {
-    return placement();
-  }
+      const std::shared_ptr<const ExpertPlacement>& seen, absl::Time deadline) const = 0;
   // `client` broke, fell silent, or answered what it may not. The placement that is there when this
-  // returns is without it; it comes back by itself once it gives a known answer again.
-  virtual void SetAside(const std::shared_ptr<ExpertClient>& /*client*/,
-                        const absl::Status& /*reason*/) {}
+  // returns is without it; its worker comes back by itself, with another client, once it gives a
+  // known answer again. A client that is not in the placement any more is ignored.
+  virtual void SetAside(const std::shared_ptr<ExpertClient>& client,
+                        const absl::Status& reason) = 0;
 };
+
+// `placement` without `client`.
+std::shared_ptr<const ExpertPlacement> WithoutClient(const ExpertPlacement& placement,
+                                                     const ExpertClient* client);
 
 // A placement from clients that are already described. Ignores clients that are draining.
 std::shared_ptr<const ExpertPlacement> BuildPlacement(

@@ -14,6 +14,14 @@ struct ReconnectOptions {
   absl::Duration max_delay = absl::Seconds(3);  // doubles up to here; each is varied by ±25%
 };
 
+// When a worker that was lost is tried again.
+struct WorkerReturnOptions {
+  ReconnectOptions reconnect;  // nobody answers, or the stream broke
+  // It fell silent, was slow or answered wrongly: it costs requests time at every return.
+  ReconnectOptions set_aside = {absl::Milliseconds(200), absl::Seconds(60)};
+  absl::Duration good_time = absl::Seconds(60);  // served for so long: the delays begin anew
+};
+
 // Not thread-safe.
 class Backoff {
  public:

@@ -1,16 +1,20 @@
 #include "attention_worker/grpc/expert_readiness.h"
 
+#include <algorithm>
+
 #include "model/log.h"
 
 namespace tramontane {
 
-void ExpertReadiness::OnWorker(const std::string& address, bool connected) {
-  metrics_->SetWorkerUp(address, connected);
+void ExpertReadiness::OnWorker(const WorkerSnapshot& worker) {
+  metrics_->SetWorkerUp(worker.address, worker.state == WorkerState::kServing);
 }
 
 void ExpertReadiness::OnWorkerGone(const std::string& address) { metrics_->RemoveWorker(address); }
 
-void ExpertReadiness::OnPlacement(int64_t num_missing) {
+void ExpertReadiness::OnPlacement(const ExpertPlacement& placement) {
+  const int64_t num_missing = std::count_if(placement.replicas.begin(), placement.replicas.end(),
+                                            [](const auto& replicas) { return replicas.empty(); });
   metrics_->SetMissingExperts(num_missing);
   const bool complete = num_missing == 0;
   if (complete != complete_) {

@@ -19,9 +19,9 @@ class ExpertReadiness final : public DiscoveryObserver {
   ExpertReadiness(AttentionMetrics* metrics, std::function<void(bool complete)> on_placement)
       : metrics_(metrics), on_placement_(std::move(on_placement)) {}
 
-  void OnWorker(const std::string& address, bool connected) override;
+  void OnWorker(const WorkerSnapshot& worker) override;
   void OnWorkerGone(const std::string& address) override;
-  void OnPlacement(int64_t num_missing) override;
+  void OnPlacement(const ExpertPlacement& placement) override;
 
  private:
   AttentionMetrics* const metrics_;

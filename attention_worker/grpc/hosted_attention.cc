@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<HostedAttention>> HostedAttention::Create(
 }
 
 absl::Status HostedAttention::Load() {
-  const ExpertDirectory* directory = fixed_.get();
+  ExpertDirectory* directory = fixed_.get();
   if (discovery_ != nullptr) directory = discovery_.get();
   absl::StatusOr<std::unique_ptr<AttentionWorker>> worker = AttentionWorker::Create(
       checkpoint_, backend_.get(), directory, &metrics_, options_.attention);
@@ -104,7 +104,7 @@ absl::Status HostedAttention::HostExperts() {
       std::make_shared<InProcessExpertClient>(experts_.get(), executor_options)};
   fixed_ = std::make_unique<FixedExpertDirectory>(
       BuildPlacement(config.num_layers, config.num_experts, clients));
-  expert_readiness_.OnPlacement(0);
+  expert_readiness_.OnPlacement(*fixed_->placement());
   return absl::OkStatus();
 }
 

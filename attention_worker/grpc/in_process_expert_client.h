@@ -4,7 +4,10 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "attention_worker/expert_client.h"
 #include "attention_worker/expert_directory.h"
 #include "expert_worker/expert_executor.h"
@@ -29,12 +32,21 @@ class InProcessExpertClient : public ExpertClient {
   ExpertExecutor executor_;
 };
 
-// A placement that never changes. Thread-safe.
+// A placement of experts in this process, which nobody can do without: it never changes. What its
+// clients answer wrongly stays an error of the request. Thread-safe.
 class FixedExpertDirectory : public ExpertDirectory {
  public:
   explicit FixedExpertDirectory(std::shared_ptr<const ExpertPlacement> placement)
       : placement_(std::move(placement)) {}
   std::shared_ptr<const ExpertPlacement> placement() const override { return placement_; }
+  // Returns at once: waiting would change nothing.
+  std::shared_ptr<const ExpertPlacement> AwaitChange(
+      const std::shared_ptr<const ExpertPlacement>& /*seen*/,
+      absl::Time /*deadline*/) const override {
+    return placement_;
+  }
+  void SetAside(const std::shared_ptr<ExpertClient>& /*client*/,
+                const absl::Status& /*reason*/) override {}
 
  private:
   const std::shared_ptr<const ExpertPlacement> placement_;

@@ -1,39 +1,55 @@
 #include "attention_worker/grpc/worker_connection.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "model/log.h"
 
 namespace tramontane {
 
 WorkerConnection::WorkerConnection(std::string address, ConnectFunction connect,
-                                   std::function<void()> on_change, const ReconnectOptions& options)
+                                   ProbeFunction probe, std::function<void()> on_change,
+                                   const WorkerReturnOptions& options)
     : address_(std::move(address)),
       connect_(std::move(connect)),
+      probe_(std::move(probe)),
       on_change_(std::move(on_change)),
-      backoff_(options),
-      disconnect_(std::make_shared<Disconnect>()),
-      status_(absl::UnavailableError("not yet connected")),
-      thread_([this] { Loop(); }) {}
+      good_time_(options.good_time),
+      reconnect_(options.reconnect),
+      set_aside_(options.set_aside),
+      disconnect_(std::make_shared<Disconnect>()) {
+  snapshot_.address = address_;
+  snapshot_.since = absl::Now();
+  thread_ = std::thread([this] {
+    Loop();
+    stopped_ = true;
+    on_change_();
+  });
+}
 
 WorkerConnection::~WorkerConnection() {
+  Stop();
+  thread_.join();
+}
+
+void WorkerConnection::Stop() {
   {
     const std::lock_guard<std::mutex> lock(disconnect_->mutex);
     disconnect_->stopping = true;
   }
   disconnect_->condition.notify_all();
-  thread_.join();
 }
 
 std::shared_ptr<ExpertClient> WorkerConnection::client() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return client_;
+  return snapshot_.client;
 }
 
-absl::Status WorkerConnection::status() const {
+WorkerSnapshot WorkerConnection::snapshot() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return status_;
+  return snapshot_;
 }
 
 bool WorkerConnection::attempted() const {
@@ -41,12 +57,33 @@ bool WorkerConnection::attempted() const {
   return attempted_;
 }
 
+bool WorkerConnection::SetAside(const std::shared_ptr<ExpertClient>& client,
+                                const absl::Status& reason) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (client == nullptr || snapshot_.client != client) return false;
+    snapshot_.client = nullptr;  // `client` keeps it
+    snapshot_.state = WorkerState::kSetAside;
+    snapshot_.since = snapshot_.last_error_at = absl::Now();
+    snapshot_.last_error = reason;
+    ++snapshot_.num_set_aside;
+  }
+  {
+    const std::lock_guard<std::mutex> lock(disconnect_->mutex);
+    disconnect_->lost = disconnect_->aside = true;
+    disconnect_->reason = reason;
+    ++disconnect_->attempt;  // what its end has to say is of no interest any more
+  }
+  disconnect_->condition.notify_all();
+  return true;
+}
+
 absl::StatusOr<std::shared_ptr<ExpertClient>> WorkerConnection::Connect() {
   int64_t attempt = 0;
   {
     const std::lock_guard<std::mutex> lock(disconnect_->mutex);
     attempt = ++disconnect_->attempt;
-    disconnect_->lost = false;
+    disconnect_->lost = disconnect_->aside = false;
   }
   absl::StatusOr<std::shared_ptr<ExpertClient>> client =
       connect_(address_, [disconnect = disconnect_, attempt](const absl::Status& reason) {
@@ -59,27 +96,41 @@ absl::StatusOr<std::shared_ptr<ExpertClient>> WorkerConnection::Connect() {
         disconnect->condition.notify_all();
       });
   if (client.ok() && (*client)->description().draining) {
-    return absl::UnavailableError("the worker is shutting down");
+    return DrainingError("the worker is shutting down");
   }
   return client;
 }
 
-void WorkerConnection::Publish(std::shared_ptr<ExpertClient> client, const absl::Status& status) {
+void WorkerConnection::SetState(WorkerState state, std::shared_ptr<ExpertClient> client,
+                                const absl::Status& status) {
   std::shared_ptr<ExpertClient> old;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    old = std::exchange(client_, std::move(client));
-    status_ = status;
-    attempted_ = true;
+    const absl::Time now = absl::Now();
+    if (snapshot_.state != state) snapshot_.since = now;
+    snapshot_.state = state;
+    if (client != nullptr) {
+      snapshot_.description =
+          std::make_shared<const ExpertWorkerDescription>(client->description());
+    }
+    if (state != WorkerState::kServing) client = nullptr;
+    old = std::exchange(snapshot_.client, std::move(client));
+    if (!status.ok()) {
+      snapshot_.last_error = status;
+      snapshot_.last_error_at = now;
+    }
+    if (state != WorkerState::kProbing) attempted_ = true;
   }
   on_change_();
 }
 
-bool WorkerConnection::AwaitLoss(absl::Status& reason) {
+absl::Status WorkerConnection::AwaitLoss(bool& aside) {
   std::unique_lock<std::mutex> lock(disconnect_->mutex);
   disconnect_->condition.wait(lock, [this] { return disconnect_->lost || disconnect_->stopping; });
-  reason = disconnect_->reason;
-  return !disconnect_->stopping;
+  if (disconnect_->stopping) return absl::OkStatus();
+  aside = disconnect_->aside;
+  return disconnect_->reason.ok() ? absl::UnavailableError("the worker ended the connection")
+                                  : disconnect_->reason;
 }
 
 bool WorkerConnection::AwaitRetry(absl::Duration delay) {
@@ -88,31 +139,72 @@ bool WorkerConnection::AwaitRetry(absl::Duration delay) {
                                           [this] { return disconnect_->stopping; });
 }
 
+absl::Duration WorkerConnection::NoteFailure(const absl::Status& status) {
+  const std::string failure(status.message());
+  if (std::exchange(last_failure_, failure) != failure) {
+    const bool refused = status.code() == absl::StatusCode::kFailedPrecondition;
+    Log(IsDraining(status) ? LogLevel::kInfo : LogLevel::kWarning,
+        IsDraining(status) ? "expert worker draining"
+        : refused          ? "expert worker refused"
+                           : "expert worker not connected",
+        {{"worker", address_}, {"reason", failure}});
+  }
+  SetState(IsDraining(status) ? WorkerState::kDraining : WorkerState::kGone, nullptr, status);
+  return reconnect_.Next();
+}
+
+bool WorkerConnection::Serve(std::shared_ptr<ExpertClient> client, absl::Duration& delay) {
+  const ExpertWorkerDescription& worker = client->description();
+  Log(LogLevel::kInfo, "expert worker serves",
+      {{"worker", address_}, {"experts", worker.experts.size()}, {"backend", worker.backend}});
+  last_failure_.clear();
+  const absl::Time begin = absl::Now();
+  SetState(WorkerState::kServing, std::move(client), absl::OkStatus());
+  bool aside = false;
+  const absl::Status loss = AwaitLoss(aside);
+  if (loss.ok()) {
+    SetState(WorkerState::kGone, nullptr, loss);
+    return false;
+  }
+  if (absl::Now() - begin >= good_time_) {
+    reconnect_.Reset();
+    set_aside_.Reset();
+    wrong_answers_ = 0;
+  }
+  if (!aside) {
+    delay = NoteFailure(loss);
+    return true;
+  }
+  if (loss.code() == absl::StatusCode::kInternal) ++wrong_answers_;
+  // A broken stream costs nobody time when it is tried again: nobody answers, or a probe does.
+  delay = absl::IsUnavailable(loss) ? reconnect_.Next() : set_aside_.Next();
+  Log(LogLevel::kWarning, "expert worker set aside",
+      {{"worker", address_},
+       {"reason", loss.message()},
+       {"code", absl::StatusCodeToString(loss.code())},
+       {"retry_s", absl::ToDoubleSeconds(delay)}});
+  return true;
+}
+
 void WorkerConnection::Loop() {
-  std::string last_failure;  // said once, not at every attempt
+  absl::Duration delay;
   do {
     absl::StatusOr<std::shared_ptr<ExpertClient>> client = Connect();
-    absl::Status status = client.status();
-    if (client.ok()) {
-      const ExpertWorkerDescription& worker = (*client)->description();
-      Log(LogLevel::kInfo, "expert worker connected",
-          {{"worker", address_}, {"experts", worker.experts.size()}, {"backend", worker.backend}});
-      Publish(*std::move(client), absl::OkStatus());
-      if (!AwaitLoss(status)) return;
-      if (status.ok()) status = absl::UnavailableError("the worker ended the connection");
-      backoff_.Reset();
-      last_failure.clear();
+    if (!client.ok()) {
+      delay = NoteFailure(client.status());
+      continue;
     }
-    const bool refused = status.code() == absl::StatusCode::kFailedPrecondition;
-    const std::string failure(status.message());
-    if (failure != last_failure) {
-      Log(LogLevel::kWarning, refused ? "expert worker refused" : "expert worker not connected",
-          {{"worker", address_}, {"reason", failure}});
-      last_failure = failure;
+    SetState(WorkerState::kProbing, *client, absl::OkStatus());
+    const absl::Status probed =
+        probe_ == nullptr ? absl::OkStatus() : probe_(*client, wrong_answers_);
+    if (probed.ok()) {
+      if (!Serve(*std::move(client), delay)) return;
+      continue;
     }
-    Publish(nullptr, status);
-    if (!AwaitRetry(backoff_.Next())) return;
-  } while (true);
+    if (absl::IsFailedPrecondition(probed)) ++wrong_answers_;
+    delay = std::max(NoteFailure(probed), set_aside_.Next());
+    SetState(WorkerState::kSetAside, nullptr, probed);
+  } while (AwaitRetry(delay));
 }
 
 }  // namespace tramontane

@@ -1,6 +1,7 @@
 #include "attention_worker/grpc/worker_discovery.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,15 +15,23 @@ namespace {
 constexpr size_t kMaxMissingText = 1500;
 constexpr size_t kMaxTroubles = 4;
 
-int64_t CountMissing(const ExpertPlacement& placement) {
-  return std::count_if(placement.replicas.begin(), placement.replicas.end(),
-                       [](const auto& replicas) { return replicas.empty(); });
-}
-
 std::string Shortened(std::string text, size_t limit) {
   if (text.size() <= limit) return text;
   text.resize(text.rfind(';', limit) == std::string::npos ? limit : text.rfind(';', limit));
   return absl::StrCat(text, "; and more");
+}
+
+// Of each worker that does not serve: why.
+std::vector<std::string> Troubles(const std::vector<WorkerSnapshot>& workers) {
+  std::vector<std::string> troubles;
+  for (const WorkerSnapshot& worker : workers) {
+    if (worker.state == WorkerState::kServing) continue;
+    const std::string why = worker.last_error.ok() ? std::string(WorkerStateName(worker.state))
+                                                   : std::string(worker.last_error.message());
+    const bool named = why.find(worker.address) != std::string::npos;
+    troubles.push_back(named ? why : absl::StrCat("worker ", worker.address, ": ", why));
+  }
+  return troubles;
 }
 
 }  // namespace
@@ -66,6 +75,32 @@ absl::Status WorkerDiscovery::readiness() const {
   return absl::UnavailableError(message);
 }
 
+std::vector<WorkerSnapshot> WorkerDiscovery::workers() const {
+  std::vector<WorkerSnapshot> workers;
+  const std::lock_guard<std::mutex> lock(membership_mutex_);
+  for (const auto& [address, connection] : connections_) workers.push_back(connection->snapshot());
+  for (const Leaving& leaving : leaving_) workers.push_back(leaving.last);
+  return workers;
+}
+
+std::shared_ptr<const ExpertPlacement> WorkerDiscovery::AwaitChange(
+    const std::shared_ptr<const ExpertPlacement>& seen, absl::Time deadline) const {
+  std::unique_lock<std::mutex> lock(mutex_);
+  placement_changed_.wait_until(lock, absl::ToChronoTime(deadline),
+                                [&] { return placement_ != seen; });
+  return placement_;
+}
+
+void WorkerDiscovery::SetAside(const std::shared_ptr<ExpertClient>& client,
+                               const absl::Status& reason) {
+  const std::lock_guard<std::mutex> lock(membership_mutex_);
+  for (const auto& [address, connection] : connections_) {
+    if (!connection->SetAside(client, reason)) continue;
+    Rebuild();
+    return;
+  }
+}
+
 bool WorkerDiscovery::AwaitFirstAttempts(absl::Duration timeout) const {
   std::unique_lock<std::mutex> lock(mutex_);
   return attempted_.wait_for(lock, absl::ToChronoMicroseconds(timeout),
@@ -75,95 +110,147 @@ bool WorkerDiscovery::AwaitFirstAttempts(absl::Duration timeout) const {
 void WorkerDiscovery::Loop() {
   absl::Time next_resolve = absl::InfinitePast();
   while (true) {
-    const absl::Time now = absl::Now();
-    if (now >= next_resolve) {
+    if (UpdateTargets() || absl::Now() >= next_resolve) {
       ResolveAll();
-      next_resolve = now + options_.resolve_interval;
+      next_resolve = absl::Now() + options_.resolve_interval;
     }
-    Rebuild();
+    ForgetLeft();
+    {
+      const std::lock_guard<std::mutex> lock(membership_mutex_);
+      Rebuild();
+    }
+    const absl::Duration pause = std::min(options_.list_interval, next_resolve - absl::Now());
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait_for(lock, absl::ToChronoMicroseconds(next_resolve - absl::Now()),
+    changed_.wait_for(lock, absl::ToChronoMicroseconds(pause),
                       [this] { return stopping_ || connection_changed_; });
     connection_changed_ = false;
     if (stopping_) break;
   }
-  connections_.clear();
+  std::map<std::string, std::unique_ptr<WorkerConnection>> connections;
+  std::vector<Leaving> leaving;
+  const std::lock_guard<std::mutex> lock(membership_mutex_);
+  connections.swap(connections_);  // their ends wait for their threads
+  leaving.swap(leaving_);
+}
+
+bool WorkerDiscovery::UpdateTargets() {
+  std::vector<std::string> targets = options_.targets;
+  if (options_.listed != nullptr) {
+    const std::vector<std::string> listed = options_.listed();
+    targets.insert(targets.end(), listed.begin(), listed.end());
+  }
+  if (targets == targets_) return false;
+  targets_ = std::move(targets);
+  return true;
 }
 
 void WorkerDiscovery::ResolveAll() {
   std::set<std::string> addresses;
   std::map<std::string, std::string> unresolved;
-  for (const std::string& target : options_.targets) {
+  std::map<std::string, std::map<std::string, int>> resolved;
+  for (const std::string& target : targets_) {
+    std::map<std::string, int>& known = resolved[target];
+    known = resolved_[target];
     const absl::StatusOr<std::vector<std::string>> found = options_.resolve(target);
     if (found.ok()) {
-      resolved_[target] = std::set<std::string>(found->begin(), found->end());
+      for (auto& [address, absences] : known) ++absences;
+      for (const std::string& address : *found) known[address] = 0;
     } else {
       unresolved[target] = std::string(found.status().message());
     }
-    addresses.insert(resolved_[target].begin(), resolved_[target].end());
+    for (auto it = known.begin(); it != known.end();) {
+      it = it->second < options_.absences_to_leave ? std::next(it) : known.erase(it);
+    }
+    for (const auto& [address, absences] : known) addresses.insert(address);
   }
+  resolved_ = std::move(resolved);
   UpdateConnections(addresses);
   const std::lock_guard<std::mutex> lock(mutex_);
   unresolved_ = std::move(unresolved);
 }
 
+std::unique_ptr<WorkerConnection> WorkerDiscovery::Connect(const std::string& address) {
+  Log(LogLevel::kInfo, "expert worker found", {{"worker", address}});
+  return std::make_unique<WorkerConnection>(
+      address, options_.connect, options_.probe,
+      [this] {
+        {
+          const std::lock_guard<std::mutex> lock(mutex_);
+          connection_changed_ = true;
+        }
+        changed_.notify_all();
+      },
+      options_.worker_return);
+}
+
 void WorkerDiscovery::UpdateConnections(const std::set<std::string>& addresses) {
+  const std::lock_guard<std::mutex> lock(membership_mutex_);
   for (const std::string& address : addresses) {
-    if (connections_.count(address) != 0) continue;
-    Log(LogLevel::kInfo, "expert worker found", {{"worker", address}});
-    connections_[address] = std::make_unique<WorkerConnection>(
-        address, options_.connect,
-        [this] {
-          {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            connection_changed_ = true;
-          }
-          changed_.notify_all();
-        },
-        options_.reconnect);
+    if (connections_.count(address) == 0) connections_[address] = Connect(address);
   }
   for (auto it = connections_.begin(); it != connections_.end();) {
-    if (addresses.count(it->first) != 0 || it->second->client() != nullptr) {
+    if (addresses.count(it->first) != 0) {
       ++it;
       continue;
     }
-    Log(LogLevel::kInfo, "expert worker gone", {{"worker", it->first}});
-    const std::string address = it->first;
+    Log(LogLevel::kInfo, "expert worker leaves", {{"worker", it->first}});
+    Leaving leaving;
+    leaving.connection = std::move(it->second);
+    leaving.last = leaving.connection->snapshot();
+    leaving.connection->Stop();
+    leaving.last.state = WorkerState::kDraining;
+    leaving.last.since = absl::Now();
+    leaving.client = leaving.last.client;
+    leaving.last.client = nullptr;
+    leaving_.push_back(std::move(leaving));
     it = connections_.erase(it);
-    observer_->OnWorkerGone(address);
+  }
+}
+
+void WorkerDiscovery::ForgetLeft() {
+  const std::lock_guard<std::mutex> lock(membership_mutex_);
+  for (auto it = leaving_.begin(); it != leaving_.end();) {
+    if (!it->connection->stopped() || !it->client.expired()) {
+      ++it;
+      continue;
+    }
+    const std::string address = it->connection->address();
+    Log(LogLevel::kInfo, "expert worker gone", {{"worker", address}});
+    it = leaving_.erase(it);
+    if (connections_.count(address) == 0) observer_->OnWorkerGone(address);
   }
 }
 
 void WorkerDiscovery::Rebuild() {
+  std::vector<WorkerSnapshot> workers;
   std::vector<std::shared_ptr<ExpertClient>> clients;
-  std::vector<std::string> troubles;
   bool all_attempted = true;
   for (const auto& [address, connection] : connections_) {
-    std::shared_ptr<ExpertClient> client = connection->client();
+    workers.push_back(connection->snapshot());
     all_attempted = all_attempted && connection->attempted();
-    observer_->OnWorker(address, client != nullptr);
-    if (client != nullptr) {
-      clients.push_back(std::move(client));
-    } else {
-      const std::string why(connection->status().message());
-      const bool named = why.find(address) != std::string::npos;
-      troubles.push_back(named ? why : absl::StrCat("worker ", address, ": ", why));
-    }
+    if (workers.back().client != nullptr) clients.push_back(workers.back().client);
   }
-  std::shared_ptr<const ExpertPlacement> placement =
+  const std::shared_ptr<const ExpertPlacement> placement =
       BuildPlacement(options_.num_layers, options_.num_experts, clients);
-  const int64_t num_missing = CountMissing(*placement);
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    placement_ = std::move(placement);
-    troubles_ = std::move(troubles);
-  }
-  observer_->OnPlacement(num_missing);
+  Publish(placement, Troubles(workers));
+  for (const WorkerSnapshot& worker : workers) observer_->OnWorker(worker);
+  observer_->OnPlacement(*placement);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     all_attempted_ = all_attempted;
   }
   attempted_.notify_all();
+}
+
+void WorkerDiscovery::Publish(std::shared_ptr<const ExpertPlacement> placement,
+                              std::vector<std::string> troubles) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    // What was there goes after the lock: it may hold the last reference to a client.
+    if (placement_->replicas != placement->replicas) placement_.swap(placement);
+    troubles_ = std::move(troubles);
+  }
+  placement_changed_.notify_all();
 }
 
 }  // namespace tramontane

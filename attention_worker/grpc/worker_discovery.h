@@ -24,29 +24,40 @@ namespace tramontane {
 using ResolveFunction =
     std::function<absl::StatusOr<std::vector<std::string>>(const std::string& target)>;
 
+// The targets that a list names now; called again and again, from one thread.
+using ListFunction = std::function<std::vector<std::string>()>;
+
 struct WorkerDiscoveryOptions {
   std::vector<std::string> targets;  // HOST:PORT; each may resolve to several workers
+  ListFunction listed;               // more of them, which come and go; null: none
   int num_layers = 0;
   int num_experts = 0;
+  absl::Duration list_interval = absl::Seconds(1);
   absl::Duration resolve_interval = absl::Seconds(3);
-  ReconnectOptions reconnect;
+  // So many lookups of a name in succession must lack an address for it to leave: one answer of a
+  // name server may be incomplete. A target that `listed` no longer names leaves at once.
+  int absences_to_leave = 2;
+  WorkerReturnOptions worker_return;
   ResolveFunction resolve;
   ConnectFunction connect;
+  ProbeFunction probe;  // null: workers are used without
 };
 
-// What discovery tells whoever listens. Calls come from discovery's threads, one at a time.
+// What discovery tells whoever listens. One call at a time, from any thread; it may not call the
+// discovery but for placement().
 class DiscoveryObserver {
  public:
   virtual ~DiscoveryObserver() = default;
-  virtual void OnWorker(const std::string& /*address*/, bool /*connected*/) {}
+  virtual void OnWorker(const WorkerSnapshot& /*worker*/) {}
   virtual void OnWorkerGone(const std::string& /*address*/) {}
-  // After every change: how many (layer, expert) have no worker.
-  virtual void OnPlacement(int64_t /*num_missing*/) {}
+  // After every look.
+  virtual void OnPlacement(const ExpertPlacement& /*placement*/) {}
 };
 
 // Resolves the targets again and again, keeps a connection to every address, and publishes who
-// hosts what. An address that a name no longer yields stays as long as it is connected, and is
-// forgotten then; a name that does not resolve keeps what it had. Thread-safe.
+// hosts what. The worker of an address that is no longer named gets no new work; its connection is
+// closed when what is in flight has ended, which the deadlines of batches bound. A name that does
+// not resolve keeps what it had. Thread-safe.
 class WorkerDiscovery : public ExpertDirectory {
  public:
   // `observer` outlives the discovery.
@@ -54,27 +65,53 @@ class WorkerDiscovery : public ExpertDirectory {
   ~WorkerDiscovery() override;
 
   std::shared_ptr<const ExpertPlacement> placement() const override;
+  std::shared_ptr<const ExpertPlacement> AwaitChange(
+      const std::shared_ptr<const ExpertPlacement>& seen, absl::Time deadline) const override;
+  void SetAside(const std::shared_ptr<ExpertClient>& client, const absl::Status& reason) override;
   // OK where every (layer, expert) has a worker; else UNAVAILABLE naming those that have none, and
   // why addresses are not connected.
   absl::Status readiness() const;
+  // Every worker that is known, by address; those that leave last.
+  std::vector<WorkerSnapshot> workers() const;
   // Waits until every address that is known has been tried once; false where `timeout` (finite)
   // passes first.
   bool AwaitFirstAttempts(absl::Duration timeout) const;
 
  private:
+  // A connection that is no longer named, and what it still has in flight.
+  struct Leaving {
+    std::unique_ptr<WorkerConnection> connection;  // stopped
+    WorkerSnapshot last;                           // without its client
+    std::weak_ptr<ExpertClient> client;            // gone once nothing is in flight
+  };
+
   void Loop();
+  // The targets that are named now; whether they are others than before.
+  bool UpdateTargets();
   void ResolveAll();
+  std::unique_ptr<WorkerConnection> Connect(const std::string& address);
   void UpdateConnections(const std::set<std::string>& addresses);
-  void Rebuild();
+  void ForgetLeft();
+  void Rebuild() ABSL_EXCLUSIVE_LOCKS_REQUIRED(membership_mutex_);
+  // Publishes `placement` unless it is the one that is there.
+  void Publish(std::shared_ptr<const ExpertPlacement> placement, std::vector<std::string> troubles);
 
   const WorkerDiscoveryOptions options_;
   DiscoveryObserver* const observer_;
-  std::map<std::string, std::set<std::string>> resolved_;                 // by target; thread_ only
-  std::map<std::string, std::unique_ptr<WorkerConnection>> connections_;  // likewise
+  // Of thread_ only.
+  std::vector<std::string> targets_;
+  std::map<std::string, std::map<std::string, int>> resolved_;  // target, address: absences
+
+  // Held while the observer is called; before mutex_ where both are needed.
+  mutable std::mutex membership_mutex_;
+  std::map<std::string, std::unique_ptr<WorkerConnection>> connections_
+      ABSL_GUARDED_BY(membership_mutex_);
+  std::vector<Leaving> leaving_ ABSL_GUARDED_BY(membership_mutex_);
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   mutable std::condition_variable attempted_;
+  mutable std::condition_variable placement_changed_;
   std::shared_ptr<const ExpertPlacement> placement_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> troubles_ ABSL_GUARDED_BY(mutex_);  // why addresses are not there
   std::map<std::string, std::string> unresolved_ ABSL_GUARDED_BY(mutex_);  // by target: why

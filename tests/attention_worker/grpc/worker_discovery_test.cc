@@ -3,16 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <set>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "attention_worker/grpc/address_resolver.h"
+#include "tests/attention_worker/grpc/fake_expert_network.h"
 
 namespace tramontane {
 namespace {
@@ -21,120 +15,8 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr int kLayers = 2;
-constexpr int kExperts = 4;
-
-class StubExpertClient : public ExpertClient {
- public:
-  StubExpertClient(std::string address, int first, int last) : address_(std::move(address)) {
-    for (int layer = 0; layer < kLayers; ++layer) {
-      for (int expert = first; expert <= last; ++expert) {
-        description_.experts.push_back({layer, expert});
-      }
-    }
-  }
-  const std::string& address() const override { return address_; }
-  const ExpertWorkerDescription& description() const override { return description_; }
-  void Execute(ExpertBatch, Done done) override { done(absl::UnimplementedError("a stub")); }
-
- private:
-  const std::string address_;
-  ExpertWorkerDescription description_;
-};
-
-// Names, addresses and workers that a test sets up; awaits what discovery makes of them.
-class FakeNetwork : public DiscoveryObserver {
- public:
-  void SetName(const std::string& name, std::vector<std::string> addresses) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    names_[name] = std::move(addresses);
-  }
-  void StartWorker(const std::string& address, int first, int last) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    workers_[address] = {first, last};
-  }
-  void Refuse(const std::string& address, const std::string& why) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    refusals_[address] = why;
-  }
-  void StopWorker(const std::string& address) {
-    std::function<void(const absl::Status&)> on_disconnect;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      workers_.erase(address);
-      on_disconnect = std::exchange(on_disconnect_[address], nullptr);
-    }
-    if (on_disconnect) on_disconnect(absl::UnavailableError("the worker died"));
-  }
-
-  WorkerDiscoveryOptions Options(std::vector<std::string> targets) {
-    WorkerDiscoveryOptions options;
-    options.targets = std::move(targets);
-    options.num_layers = kLayers;
-    options.num_experts = kExperts;
-    options.resolve_interval = absl::Milliseconds(1);
-    options.reconnect = {absl::Milliseconds(1), absl::Milliseconds(4)};
-    options.resolve = [this](const std::string& name) { return Resolve(name); };
-    options.connect = [this](const std::string& address,
-                             std::function<void(const absl::Status&)> on_disconnect) {
-      return Connect(address, std::move(on_disconnect));
-    };
-    return options;
-  }
-
-  // Waits until so many experts lack a worker.
-  void AwaitMissing(int64_t num_missing) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return num_missing_ == num_missing; });
-  }
-  void AwaitGone(const std::string& address) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return gone_.count(address) != 0; });
-  }
-
-  void OnWorkerGone(const std::string& address) override {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    gone_.insert(address);
-    changed_.notify_all();
-  }
-  void OnPlacement(int64_t num_missing) override {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    num_missing_ = num_missing;
-    changed_.notify_all();
-  }
-
- private:
-  absl::StatusOr<std::vector<std::string>> Resolve(const std::string& name) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = names_.find(name);
-    if (found == names_.end()) return absl::UnavailableError(name + " does not resolve");
-    return found->second;
-  }
-  absl::StatusOr<std::shared_ptr<ExpertClient>> Connect(
-      const std::string& address, std::function<void(const absl::Status&)> on_disconnect) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (const auto refusal = refusals_.find(address); refusal != refusals_.end()) {
-      return absl::FailedPreconditionError(refusal->second);
-    }
-    const auto found = workers_.find(address);
-    if (found == workers_.end()) return absl::UnavailableError("nobody answers");
-    on_disconnect_[address] = std::move(on_disconnect);
-    return std::shared_ptr<ExpertClient>(
-        std::make_shared<StubExpertClient>(address, found->second.first, found->second.second));
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<std::string, std::vector<std::string>> names_;
-  std::map<std::string, std::pair<int, int>> workers_;
-  std::map<std::string, std::string> refusals_;
-  std::map<std::string, std::function<void(const absl::Status&)>> on_disconnect_;
-  std::set<std::string> gone_;
-  int64_t num_missing_ = -1;
-};
-
 TEST(WorkerDiscoveryTest, IsReadyOnceEveryExpertHasAWorker) {
-  FakeNetwork network;
+  FakeExpertNetwork network;
   network.SetName("a", {"1:1"});
   network.SetName("b", {"2:2"});
   network.StartWorker("1:1", 0, 1);
@@ -150,7 +32,7 @@ TEST(WorkerDiscoveryTest, IsReadyOnceEveryExpertHasAWorker) {
 }
 
 TEST(WorkerDiscoveryTest, EveryAddressOfANameIsAWorker) {
-  FakeNetwork network;
+  FakeExpertNetwork network;
   network.SetName("workers", {"1:1", "2:2", "3:3"});
   network.StartWorker("1:1", 0, 1);
   network.StartWorker("2:2", 2, 3);
@@ -162,7 +44,7 @@ TEST(WorkerDiscoveryTest, EveryAddressOfANameIsAWorker) {
 }
 
 TEST(WorkerDiscoveryTest, LostWorkerLeavesThePlacementAndComesBack) {
-  FakeNetwork network;
+  FakeExpertNetwork network;
   network.SetName("a", {"1:1"});
   network.StartWorker("1:1", 0, 3);
   WorkerDiscovery discovery(network.Options({"a"}), &network);
@@ -176,7 +58,7 @@ TEST(WorkerDiscoveryTest, LostWorkerLeavesThePlacementAndComesBack) {
 }
 
 TEST(WorkerDiscoveryTest, RefusalIsInTheReason) {
-  FakeNetwork network;
+  FakeExpertNetwork network;
   network.SetName("a", {"1:1"});
   network.Refuse("1:1", "expected digest abc, found digest def");
   WorkerDiscovery discovery(network.Options({"a"}), &network);
@@ -186,24 +68,69 @@ TEST(WorkerDiscoveryTest, RefusalIsInTheReason) {
 }
 
 TEST(WorkerDiscoveryTest, NameThatDoesNotResolveIsInTheReason) {
-  FakeNetwork network;
+  FakeExpertNetwork network;
   WorkerDiscovery discovery(network.Options({"nowhere:1"}), &network);
   network.AwaitMissing(kLayers * kExperts);
   EXPECT_THAT(std::string(discovery.readiness().message()),
               HasSubstr("nowhere:1 does not resolve"));
 }
 
-TEST(WorkerDiscoveryTest, AddressThatLeavesItsNameIsForgottenOnceItIsNotConnected) {
-  FakeNetwork network;
+TEST(WorkerDiscoveryTest, WorkerThatLeavesItsNameGetsNoNewWork) {
+  FakeExpertNetwork network;
   network.SetName("a", {"1:1", "2:2"});
   network.StartWorker("1:1", 0, 3);
+  network.StartWorker("2:2", 0, 1);
   WorkerDiscovery discovery(network.Options({"a"}), &network);
   network.AwaitMissing(0);
-  network.SetName("a", {});
-  network.AwaitGone("2:2");
-  EXPECT_TRUE(discovery.readiness().ok()) << "what is connected stays";
-  network.StopWorker("1:1");
+  network.SetName("a", {"2:2"});
+  network.AwaitMissing(kLayers * 2);
+  EXPECT_EQ(discovery.placement()->Replicas(0, 0).front()->address(), "2:2");
   network.AwaitGone("1:1");
+}
+
+TEST(WorkerDiscoveryTest, OneLookupThatLacksAnAddressDoesNotRemoveIt) {
+  FakeExpertNetwork network;
+  network.SetName("a", {"1:1"});
+  network.StartWorker("1:1", 0, 3);
+  WorkerDiscoveryOptions options = network.Options({"a"});
+  int lookups = 0;  // discovery's thread only
+  options.resolve = [&lookups](const std::string&) -> absl::StatusOr<std::vector<std::string>> {
+    return ++lookups % 2 == 0 ? std::vector<std::string>{} : std::vector<std::string>{"1:1"};
+  };
+  WorkerDiscovery discovery(options, &network);
+  network.AwaitMissing(0);
+  network.AwaitLooks(20);
+  EXPECT_FALSE(network.gone("1:1"));
+  EXPECT_TRUE(discovery.readiness().ok());
+}
+
+TEST(WorkerDiscoveryTest, WorkerThatLeavesIsKeptUntilItsLastAnswer) {
+  FakeExpertNetwork network;
+  network.SetName("1:1", {"1:1"});
+  network.SetList({"1:1"});
+  network.StartWorker("1:1", 0, 3);
+  WorkerDiscovery discovery(network.Listed(), &network);
+  network.AwaitMissing(0);
+  std::shared_ptr<ExpertClient> in_flight = discovery.placement()->Replicas(0, 0).front();
+  network.SetList({});
+  network.AwaitMissing(kLayers * kExperts);
+  network.AwaitLooks(5);
+  EXPECT_FALSE(network.gone("1:1"));
+  ASSERT_EQ(discovery.workers().size(), 1u);
+  EXPECT_EQ(discovery.workers().front().state, WorkerState::kDraining);
+  in_flight = nullptr;
+  network.AwaitGone("1:1");
+  EXPECT_TRUE(discovery.workers().empty());
+}
+
+TEST(WorkerDiscoveryTest, WorkerThatTheListAddsServesWithoutARestart) {
+  FakeExpertNetwork network;
+  network.SetName("1:1", {"1:1"});
+  network.StartWorker("1:1", 0, 3);
+  WorkerDiscovery discovery(network.Listed(), &network);
+  network.AwaitMissing(kLayers * kExperts);
+  network.SetList({"1:1"});
+  network.AwaitMissing(0);
 }
 
 TEST(ParseWorkerListTest, TakesAddressesSeparatedByCommas) {
