@@ -22,6 +22,7 @@
 #include "attention_worker/grpc/attention_flags.h"
 #include "attention_worker/grpc/hosted_attention.h"
 #include "attention_worker/grpc/metric_families.h"
+#include "coordinator/grpc/api_port.h"
 #include "coordinator/grpc/coordinator_metrics.h"
 #include "coordinator/grpc/inference_service.h"
 #include "coordinator/grpc/remote_attention.h"
@@ -34,8 +35,11 @@
 #include "proto/serving/listener.h"
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/process.h"
+#include "proto/serving/security_metrics.h"
 #include "proto/serving/serving_gate.h"
 #include "proto/serving/task_thread.h"
+#include "proto/serving/tls_flags.h"
+#include "proto/serving/tls_watch.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:8470",
           "HOST:PORT to serve the API on; port 0 takes a free one.");
@@ -78,7 +82,7 @@ absl::Status CheckFlags() {
   if (!(absl::GetFlag(FLAGS_attention_timeout_s) > 0)) {
     return absl::InvalidArgumentError("--attention_timeout_s: expected more than 0");
   }
-  return CheckAttentionFlags(absl::GetFlag(FLAGS_listen));
+  return CheckAttentionFlags();
 }
 
 absl::Status CheckWorkerFlags() {
@@ -110,9 +114,28 @@ ProcessIdentity Identity(const ServedModel& model) {
           .backend = model.backend};
 }
 
+// Towards workers, and towards clients.
+struct Security {
+  std::shared_ptr<TlsIdentity> cluster;  // null: plaintext
+  ApiPort api;
+};
+
+absl::StatusOr<Security> SecurityFromFlags() {
+  Security security;
+  absl::StatusOr<std::shared_ptr<TlsIdentity>> cluster =
+      TlsIdentityFromFlags(/*needs_ca=*/!absl::GetFlag(FLAGS_experts_in_process));
+  if (!cluster.ok()) return cluster.status();
+  security.cluster = *std::move(cluster);
+  absl::StatusOr<ApiPort> api = ApiPortFromFlags(
+      absl::GetFlag(FLAGS_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
+  if (!api.ok()) return api.status();
+  security.api = *std::move(api);
+  return security;
+}
+
 // Serves until a termination signal, then drains. Returns the exit code.
-int Serve(const std::shared_ptr<prometheus::Registry>& registry, InferenceService* service,
-          Scheduler* scheduler, ServingGate* gate) {
+int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& api,
+          InferenceService* service, Scheduler* scheduler, ServingGate* gate) {
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
       MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
@@ -120,6 +143,7 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, InferenceServic
   ListenerOptions listener_options;
   listener_options.address = absl::GetFlag(FLAGS_listen);
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
+  listener_options.credentials = ApiPortCredentials(api);
   absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(listener_options, service);
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
@@ -166,7 +190,7 @@ uint64_t RandomCoordinatorId() {
   return (uint64_t{random()} << 32 | random()) | 1;
 }
 
-std::unique_ptr<RemoteAttention> FindAttention(const ServedModel& model,
+std::unique_ptr<RemoteAttention> FindAttention(const ServedModel& model, const Security& security,
                                                CoordinatorMetrics* metrics, ServingGate* gate) {
   GrpcAttentionClientOptions options;
   options.expected.digest = model.digest;
@@ -175,6 +199,7 @@ std::unique_ptr<RemoteAttention> FindAttention(const ServedModel& model,
   options.expected.kv_block_size = absl::GetFlag(FLAGS_kv_block_size);
   options.expected.min_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
   options.coordinator_id = RandomCoordinatorId();
+  options.tls = WorkerTls(security.cluster);
   options.answer_timeout = absl::Seconds(absl::GetFlag(FLAGS_attention_timeout_s));
   auto remote = std::make_unique<RemoteAttention>(
       *ParseWorkerList(absl::GetFlag(FLAGS_attention_workers), "attention_workers"), options,
@@ -186,7 +211,10 @@ std::unique_ptr<RemoteAttention> FindAttention(const ServedModel& model,
 
 // Schedules and serves until the end. Returns the exit code.
 int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const ServedModel& model,
-                 const Attention& attention, CoordinatorMetrics* metrics, ServingGate* gate) {
+                 const Attention& attention, const Security& security, CoordinatorMetrics* metrics,
+                 ServingGate* gate) {
+  SecurityMetrics security_metrics(registry);
+  const TlsWatch watch({security.cluster, security.api.identity}, &security_metrics);
   TaskThread delivery;
   Scheduler scheduler(attention.clients(), model.tokenizer.get(), metrics, SchedulingOptions());
   scheduler.Start();
@@ -201,12 +229,12 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
   dependencies.readiness = [&attention] { return attention.readiness(); };
   dependencies.slow_client_timeout = absl::Seconds(absl::GetFlag(FLAGS_slow_client_timeout_s));
   InferenceService service(dependencies);
-  const int exit_code = Serve(registry, &service, &scheduler, gate);
+  const int exit_code = Serve(registry, security.api, &service, &scheduler, gate);
   if (attention.remote != nullptr) attention.remote->set_wake(nullptr);
   return exit_code;
 }
 
-int Run(const std::shared_ptr<const Checkpoint>& checkpoint) {
+int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& security) {
   absl::StatusOr<ServedModel> model =
       DescribeServedModel(*checkpoint, ModelNameFlag(), absl::GetFlag(FLAGS_compute));
   if (!model.ok()) return ExitWith(model.status(), kExitCheckpoint);
@@ -217,10 +245,10 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint) {
   if (!absl::GetFlag(FLAGS_attention_workers).empty()) {
     model->backend = "remote";
     AddIdentityMetrics(*registry, Identity(*model));
-    attention.remote = FindAttention(*model, &metrics, &gate);
-    return RunScheduler(registry, *model, attention, &metrics, &gate);
+    attention.remote = FindAttention(*model, security, &metrics, &gate);
+    return RunScheduler(registry, *model, attention, security, &metrics, &gate);
   }
-  const HostedAttentionOptions options = HostedAttentionFlags();
+  const HostedAttentionOptions options = HostedAttentionFlags(security.cluster);
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
   model->backend = std::string((*backend)->name());
@@ -232,7 +260,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint) {
   attention.hosted = *std::move(hosted);
   const absl::Status loaded = attention.hosted->Load();
   if (!loaded.ok()) return ExitWith(loaded);
-  return RunScheduler(registry, *model, attention, &metrics, &gate);
+  return RunScheduler(registry, *model, attention, security, &metrics, &gate);
 }
 
 int Main(int argc, char** argv) {
@@ -250,12 +278,14 @@ int Main(int argc, char** argv) {
   }
   const absl::Status flags = CheckFlags();
   if (!flags.ok()) return ExitWith(flags);
+  const absl::StatusOr<Security> security = SecurityFromFlags();
+  if (!security.ok()) return ExitWith(security.status());
   absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
       Checkpoint::Open(absl::GetFlag(FLAGS_model));
   if (!checkpoint.ok()) return ExitWith(checkpoint.status(), kExitCheckpoint);
   const absl::Status worker_flags = CheckWorkerFlags();
   if (!worker_flags.ok()) return ExitWith(worker_flags);
-  return Run(*checkpoint);
+  return Run(*checkpoint, *security);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "attention_worker/grpc/attention_flags.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
@@ -21,6 +22,9 @@ ABSL_FLAG(std::string, expert_workers, "",
           "HOST:PORT of expert workers, separated by commas. A name that resolves to several "
           "addresses stands for a worker at each; names are resolved again every few seconds.");
 ABSL_FLAG(bool, experts_in_process, false, "Host all experts in this process; no expert workers.");
+ABSL_FLAG(std::string, worker_tls_name, "",
+          "With --tls_ca: the name that certificates of workers must have; empty: the address that "
+          "is connected to, which for a name that was resolved is the IP address.");
 ABSL_FLAG(std::string, compute, "bf16",
           "Format of weights, activations and rows: bf16, or f32 for exact comparisons. The same "
           "for all processes.");
@@ -43,7 +47,7 @@ ABSL_FLAG(double, drain_timeout_s, 30, "Seconds that SIGTERM leaves accepted wor
 
 namespace tramontane {
 
-absl::Status CheckAttentionFlags(absl::string_view listen) {
+absl::Status CheckAttentionFlags() {
   if (absl::GetFlag(FLAGS_model).empty()) {
     return absl::InvalidArgumentError("--model=DIR is missing; see --help");
   }
@@ -70,7 +74,7 @@ absl::Status CheckAttentionFlags(absl::string_view listen) {
     const absl::Status allowed = CheckPlaintextAddress(metrics, "metrics_listen", beyond_loopback);
     if (!allowed.ok()) return allowed;
   }
-  return CheckPlaintextAddress(listen, "listen", beyond_loopback);
+  return absl::OkStatus();
 }
 
 absl::Status CheckExpertFlags() {
@@ -91,7 +95,11 @@ std::string ModelNameFlag() {
 
 absl::Duration DrainTimeoutFlag() { return absl::Seconds(absl::GetFlag(FLAGS_drain_timeout_s)); }
 
-HostedAttentionOptions HostedAttentionFlags() {
+TlsClient WorkerTls(std::shared_ptr<const TlsIdentity> identity) {
+  return {.identity = std::move(identity), .server_name = absl::GetFlag(FLAGS_worker_tls_name)};
+}
+
+HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> identity) {
   HostedAttentionOptions options;
   options.backend.compute_dtype =
       absl::GetFlag(FLAGS_compute) == "f32" ? DType::kF32 : DType::kBF16;
@@ -105,6 +113,7 @@ HostedAttentionOptions HostedAttentionFlags() {
   if (!absl::GetFlag(FLAGS_experts_in_process)) {
     options.expert_workers =
         *ParseWorkerList(absl::GetFlag(FLAGS_expert_workers), "expert_workers");
+    options.expert_tls = WorkerTls(std::move(identity));
   }
   return options;
 }

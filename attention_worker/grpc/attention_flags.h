@@ -5,13 +5,15 @@
 #include "proto/serving/abseil_flag_types.h"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/flags/declare.h"
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "attention_worker/grpc/hosted_attention.h"
+#include "proto/serving/tls_client.h"
+#include "proto/serving/tls_identity.h"
 
 // What either main reads by itself; CheckAttentionFlags has found it in range.
 ABSL_DECLARE_FLAG(std::string, model);
@@ -27,17 +29,18 @@ ABSL_DECLARE_FLAG(int, max_step_tokens);
 namespace tramontane {
 
 // INVALID_ARGUMENT or FAILED_PRECONDITION naming the flag that is missing, out of range, or an
-// address that needs leave. `listen`: the value of the process's own --listen. Before minutes of
-// loading, not after.
-absl::Status CheckAttentionFlags(absl::string_view listen);
+// address that needs leave. Before minutes of loading, not after.
+absl::Status CheckAttentionFlags();
 // INVALID_ARGUMENT unless exactly one of --expert_workers and --experts_in_process is given.
 absl::Status CheckExpertFlags();
 
 // --model_name, or the last component of --model.
 std::string ModelNameFlag();
 absl::Duration DrainTimeoutFlag();
+// How workers are connected to: as `identity` (null: plaintext), by --worker_tls_name.
+TlsClient WorkerTls(std::shared_ptr<const TlsIdentity> identity);
 // What they ask for; after all checks.
-HostedAttentionOptions HostedAttentionFlags();
+HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> identity);
 
 }  // namespace tramontane
 

@@ -19,6 +19,7 @@
 #include "attention_worker/grpc/attention_description.h"
 #include "attention_worker/grpc/attention_exchange.h"
 #include "attention_worker/grpc/backoff.h"
+#include "proto/serving/tls_client.h"
 
 namespace tramontane {
 
@@ -31,6 +32,7 @@ struct GrpcAttentionClientOptions {
   absl::Duration answer_timeout = absl::Minutes(5);
   ReconnectOptions reconnect;
   int64_t max_message_bytes = int64_t{1} << 30;
+  TlsClient tls;
   // Called from any thread, without locks, whenever readiness() may have changed. It must neither
   // block nor destroy the client.
   std::function<void()> on_change = [] {};

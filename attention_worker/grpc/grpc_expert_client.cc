@@ -43,7 +43,8 @@ class GrpcExpertClient final : public ExpertClient {
 absl::StatusOr<std::shared_ptr<ExpertClient>> ConnectExpertWorker(
     const std::string& address, const ExpertWorkerExpectation& expected,
     const GrpcExpertClientOptions& options) {
-  std::shared_ptr<grpc::Channel> channel = CreateWorkerChannel(address, options.max_message_bytes);
+  std::shared_ptr<grpc::Channel> channel =
+      CreateWorkerChannel(address, options.max_message_bytes, options.tls);
   absl::StatusOr<ExpertWorkerDescription> description =
       FetchDescription(address, channel, options.connect_timeout);
   if (!description.ok()) return description.status();

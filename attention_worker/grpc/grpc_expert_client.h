@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "attention_worker/expert_client.h"
+#include "proto/serving/tls_client.h"
 
 namespace tramontane {
 
@@ -26,6 +27,7 @@ struct ExpertWorkerExpectation {
 struct GrpcExpertClientOptions {
   absl::Duration connect_timeout = absl::Seconds(5);
   int64_t max_message_bytes = int64_t{1} << 30;
+  TlsClient tls;
   // Called once, from a thread of the client's own, when the stream has ended and the client is of
   // no more use: every batch in flight has been answered with `status`.
   std::function<void(const absl::Status& status)> on_disconnect;
@@ -33,7 +35,7 @@ struct GrpcExpertClientOptions {
 
 // Connects, asks Describe, checks it, opens the stream. UNAVAILABLE where nobody answers within
 // connect_timeout; FAILED_PRECONDITION, with both values in the message, for a worker of another
-// checkpoint, weight format or size. Plaintext (loopback, or by explicit flag).
+// checkpoint, weight format or size.
 absl::StatusOr<std::shared_ptr<ExpertClient>> ConnectExpertWorker(
     const std::string& address, const ExpertWorkerExpectation& expected,
     const GrpcExpertClientOptions& options);

@@ -26,11 +26,13 @@ ExpertWorkerExpectation Expected(const Checkpoint& checkpoint, const Backend& ba
   return expected;
 }
 
-ConnectFunction Connector(const ExpertWorkerExpectation& expected, std::string kernels) {
-  return [expected, kernels = std::move(kernels)](
+ConnectFunction Connector(const ExpertWorkerExpectation& expected, std::string kernels,
+                          const TlsClient& tls) {
+  return [expected, kernels = std::move(kernels), tls](
              const std::string& address, std::function<void(const absl::Status&)> on_disconnect) {
     GrpcExpertClientOptions options;
     options.connect_timeout = kConnectTimeout;
+    options.tls = tls;
     options.on_disconnect = std::move(on_disconnect);
     absl::StatusOr<std::shared_ptr<ExpertClient>> client =
         ConnectExpertWorker(address, expected, options);
@@ -114,7 +116,8 @@ void HostedAttention::FindExperts() {
   discovery.num_layers = checkpoint_->config().num_layers;
   discovery.num_experts = checkpoint_->config().num_experts;
   discovery.resolve = ResolveTarget;
-  discovery.connect = Connector(Expected(*checkpoint_, *backend_), std::string(backend_->name()));
+  discovery.connect = Connector(Expected(*checkpoint_, *backend_), std::string(backend_->name()),
+                                options_.expert_tls);
   discovery_ = std::make_unique<WorkerDiscovery>(std::move(discovery), &expert_readiness_);
 }
 

@@ -20,6 +20,7 @@
 #include "expert_worker/hosted_experts.h"
 #include "kernels/backend.h"
 #include "model/checkpoint.h"
+#include "proto/serving/tls_client.h"
 
 namespace tramontane {
 
@@ -27,6 +28,7 @@ struct HostedAttentionOptions {
   CpuBackendOptions backend;
   AttentionWorkerOptions attention;
   std::vector<std::string> expert_workers;  // HOST:PORT; none: all experts in this process
+  TlsClient expert_tls;                     // towards them
 };
 
 // What the processes coordinator and attention_worker have in common: kernels, weights, KV cache,

@@ -28,7 +28,10 @@
 #include "proto/serving/listener.h"
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/process.h"
+#include "proto/serving/security_metrics.h"
 #include "proto/serving/serving_gate.h"
+#include "proto/serving/tls_watch.h"
+#include "proto/serving/worker_port.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:8490", "HOST:PORT to serve on; port 0 takes a free one.");
 
@@ -73,7 +76,9 @@ class ExpertNews {
 
 // Serves until a termination signal, then drains. Returns the exit code.
 int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionService* service,
-          ServingGate* gate) {
+          ServingGate* gate, const WorkerPort& port) {
+  SecurityMetrics security_metrics(registry);
+  const TlsWatch watch({port.identity}, &security_metrics);
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
       MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
@@ -81,6 +86,7 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
   ListenerOptions listener_options;
   listener_options.address = absl::GetFlag(FLAGS_listen);
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
+  listener_options.credentials = WorkerPortCredentials(port, &security_metrics);
   absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(listener_options, service);
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
@@ -103,8 +109,8 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
   return kExitOk;
 }
 
-int Run(const std::shared_ptr<const Checkpoint>& checkpoint) {
-  const HostedAttentionOptions options = HostedAttentionFlags();
+int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& port) {
+  const HostedAttentionOptions options = HostedAttentionFlags(port.identity);
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
   AttentionIdentity identity;
@@ -131,7 +137,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint) {
   if (!loaded.ok()) return ExitWith(loaded);
   AttentionService service((*attention)->worker(), std::move(identity));
   news.Attach(attention->get(), &service);
-  const int exit_code = Serve(registry, &service, &gate);
+  const int exit_code = Serve(registry, &service, &gate, port);
   news.Detach();
   return exit_code;
 }
@@ -149,14 +155,17 @@ int Main(int argc, char** argv) {
     return ExitWith(absl::InvalidArgumentError(
         absl::StrCat("unexpected argument \"", positional.front(), "\"; see --help")));
   }
-  const absl::Status flags = CheckAttentionFlags(absl::GetFlag(FLAGS_listen));
+  const absl::Status flags = CheckAttentionFlags();
   if (!flags.ok()) return ExitWith(flags);
+  const absl::StatusOr<WorkerPort> port = WorkerPortFromFlags(
+      absl::GetFlag(FLAGS_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
+  if (!port.ok()) return ExitWith(port.status());
   const absl::Status expert_flags = CheckExpertFlags();
   if (!expert_flags.ok()) return ExitWith(expert_flags);
   absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
       Checkpoint::Open(absl::GetFlag(FLAGS_model));
   if (!checkpoint.ok()) return ExitWith(checkpoint.status(), kExitCheckpoint);
-  return Run(*checkpoint);
+  return Run(*checkpoint, *port);
 }
 
 }  // namespace

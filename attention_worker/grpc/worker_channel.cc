@@ -19,7 +19,8 @@ constexpr int kKeepaliveTimeoutMs = 5'000;
 }  // namespace
 
 std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
-                                                   int64_t max_message_bytes) {
+                                                   int64_t max_message_bytes,
+                                                   const TlsClient& tls) {
   const int max_message =
       static_cast<int>(std::min<int64_t>(max_message_bytes, std::numeric_limits<int>::max()));
   grpc::ChannelArguments arguments;
@@ -36,7 +37,8 @@ std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
   // Never through an HTTP proxy of the environment.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  tls.Configure(&arguments);
+  return grpc::CreateCustomChannel(address, tls.Credentials(), arguments);
 }
 
 }  // namespace tramontane

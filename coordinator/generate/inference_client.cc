@@ -11,10 +11,11 @@
 namespace tramontane {
 namespace {
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& target) {
+std::shared_ptr<grpc::Channel> Connect(const std::string& target, const TlsClient& tls) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+  tls.Configure(&arguments);
+  return grpc::CreateCustomChannel(target, tls.Credentials(), arguments);
 }
 
 }  // namespace
@@ -39,10 +40,10 @@ class InferenceClient::RunningCall {
   grpc::ClientContext context_;
 };
 
-InferenceClient::InferenceClient(std::string target, absl::Duration timeout)
+InferenceClient::InferenceClient(std::string target, absl::Duration timeout, const TlsClient& tls)
     : target_(std::move(target)),
       timeout_(timeout),
-      stub_(v1::Inference::NewStub(Connect(target_))) {}
+      stub_(v1::Inference::NewStub(Connect(target_, tls))) {}
 
 absl::Status InferenceClient::Generate(
     const v1::GenerateRequest& request,

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "proto/inference.grpc.pb.h"
+#include "proto/serving/tls_client.h"
 
 namespace tramontane {
 
@@ -19,7 +20,7 @@ namespace tramontane {
 class InferenceClient {
  public:
   // `timeout` is that of each call; zero: none.
-  InferenceClient(std::string target, absl::Duration timeout);
+  InferenceClient(std::string target, absl::Duration timeout, const TlsClient& tls = {});
 
   // `on_message` is called for each message of the stream. Errors begin with the target, and are
   // the server's, or UNAVAILABLE where nobody answers.

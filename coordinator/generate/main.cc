@@ -20,6 +20,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "coordinator/generate/client_flags.h"
 #include "coordinator/generate/inference_client.h"
 #include "coordinator/generate/json_output.h"
 #include "coordinator/generate/request_flags.h"
@@ -220,8 +221,10 @@ int Main(int argc, char** argv) {
                  "  generate --max_tokens=64 --temperature=0.8 --show_routing < prompt.txt\n"
                  "  generate --prompt_token_ids=1,5,9 --temperature=0 --json\n"
                  "Without a prompt, on a terminal, it is a conversation line by line.");
+  const absl::StatusOr<TlsClient> tls = TlsClientFromFlags();
+  if (!tls.ok()) return ExitWith(tls.status());
   const auto client = std::make_shared<InferenceClient>(
-      absl::GetFlag(FLAGS_target), absl::Seconds(absl::GetFlag(FLAGS_timeout_s)));
+      absl::GetFlag(FLAGS_target), absl::Seconds(absl::GetFlag(FLAGS_timeout_s)), *tls);
   // Ends with the process; a call that it cancels ends Run.
   std::thread([client] {
     WaitForTerminationSignal();

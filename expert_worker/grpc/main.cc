@@ -28,6 +28,9 @@
 #include "proto/serving/listener.h"
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/process.h"
+#include "proto/serving/security_metrics.h"
+#include "proto/serving/tls_watch.h"
+#include "proto/serving/worker_port.h"
 
 ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
 ABSL_FLAG(std::string, experts, "all",
@@ -97,7 +100,7 @@ absl::Status CheckFlags() {
     absl::Status allowed = CheckPlaintextAddress(metrics, "metrics_listen", beyond_loopback);
     if (!allowed.ok()) return allowed;
   }
-  return CheckPlaintextAddress(absl::GetFlag(FLAGS_listen), "listen", beyond_loopback);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> CreateBackend() {
@@ -120,8 +123,10 @@ ExpertExecutorOptions ExecutorOptions() {
 }
 
 // Serves until a termination signal, then drains. Returns the exit code.
-int Serve(const HostedExperts& experts) {
+int Serve(const HostedExperts& experts, const WorkerPort& port) {
   auto registry = std::make_shared<prometheus::Registry>();
+  SecurityMetrics security_metrics(registry);
+  const TlsWatch watch({port.identity}, &security_metrics);
   ExpertWorkerMetrics metrics(registry, experts.set());
   const ExpertExecutorOptions executor_options = ExecutorOptions();
   ExpertExecutor executor(&experts, &metrics, executor_options);
@@ -134,6 +139,7 @@ int Serve(const HostedExperts& experts) {
   ListenerOptions listener_options;
   listener_options.address = absl::GetFlag(FLAGS_listen);
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
+  listener_options.credentials = WorkerPortCredentials(port, &security_metrics);
   listener_options.max_message_bytes = MaxExpertMessageBytes(experts, executor_options);
   absl::StatusOr<std::unique_ptr<Listener>> listener =
       Listener::Start(listener_options, &service, ConfigureExpertServer);
@@ -171,6 +177,9 @@ int Main(int argc, char** argv) {
   }
   const absl::Status flags = CheckFlags();
   if (!flags.ok()) return ExitWith(flags);
+  const absl::StatusOr<WorkerPort> port = WorkerPortFromFlags(
+      absl::GetFlag(FLAGS_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
+  if (!port.ok()) return ExitWith(port.status());
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend();
   if (!backend.ok()) return ExitWith(backend.status());
 
@@ -184,7 +193,7 @@ int Main(int argc, char** argv) {
   absl::StatusOr<std::unique_ptr<HostedExperts>> experts =
       HostedExperts::Load(*checkpoint, *set, backend->get());
   if (!experts.ok()) return ExitWith(experts.status(), kExitCheckpoint);
-  return Serve(**experts);
+  return Serve(**experts, *port);
 }
 
 }  // namespace

@@ -71,8 +71,9 @@ void SetLimits(grpc::ServerBuilder& builder, int max_message_bytes) {
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
     const ListenerOptions& options, grpc::Service* service,
     const std::function<void(grpc::ServerBuilder&)>& configure) {
-  const absl::Status allowed =
-      CheckPlaintextAddress(options.address, "listen", options.allow_plaintext_beyond_loopback);
+  const absl::Status allowed = CheckPlaintextAddress(
+      options.address, "listen",
+      options.credentials != nullptr || options.allow_plaintext_beyond_loopback);
   if (!allowed.ok()) return allowed;
   absl::StatusOr<HostPort> parsed = ParseHostPort(options.address);
   if (!parsed.ok()) return parsed.status();
@@ -84,7 +85,10 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
   std::unique_ptr<Listener> listener(new Listener);
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(
+      options.address,
+      options.credentials != nullptr ? options.credentials : grpc::InsecureServerCredentials(),
+      &port);
   builder.RegisterService(service);
   builder.SetOption(std::make_unique<ServiceNameOption>(&listener->service_name_));
   SetLimits(builder, options.max_message_bytes);

@@ -13,6 +13,7 @@
 namespace grpc {
 class Server;
 class ServerBuilder;
+class ServerCredentials;
 class Service;
 }  // namespace grpc
 
@@ -20,6 +21,8 @@ namespace tramontane {
 
 struct ListenerOptions {
   std::string address;  // "HOST:PORT"; port 0 takes a free one
+  // Null: plaintext, which beyond loopback needs leave.
+  std::shared_ptr<grpc::ServerCredentials> credentials;
   bool allow_plaintext_beyond_loopback = false;
   int max_message_bytes = 64 << 20;
 };

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "coordinator/generate/client_flags.h"
 #include "coordinator/generate/inference_client.h"
 #include "proto/serving/process.h"
 #include "tests/benchmark/load/interruption.h"
@@ -49,23 +50,24 @@ struct Connections {
   std::vector<v1::Inference::Stub*> stubs;
 };
 
-Connections Connect(const LoadOptions& options) {
+Connections Connect(const LoadOptions& options, const TlsClient& tls) {
   Connections connections;
   for (int i = 0; i < options.connections; ++i) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
     // Else gRPC puts all channels to one server on one connection.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    tls.Configure(&arguments);
     connections.owned.push_back(v1::Inference::NewStub(
-        grpc::CreateCustomChannel(options.target, grpc::InsecureChannelCredentials(), arguments)));
+        grpc::CreateCustomChannel(options.target, tls.Credentials(), arguments)));
     connections.stubs.push_back(connections.owned.back().get());
   }
   return connections;
 }
 
-absl::StatusOr<v1::GetModelResponse> GetModel(const LoadOptions& options,
+absl::StatusOr<v1::GetModelResponse> GetModel(const LoadOptions& options, const TlsClient& tls,
                                               Interruption& interruption) {
-  InferenceClient client(options.target, kGetModelTimeout);
+  InferenceClient client(options.target, kGetModelTimeout, tls);
   const Interruption::Listening listening(interruption, [&client] { client.Cancel(); });
   return client.GetModel();
 }
@@ -105,7 +107,9 @@ uint64_t NumUnexpectedFailures(const LoadReport& report) {
 absl::Status Run(Interruption& interruption) {
   absl::StatusOr<LoadOptions> options = LoadOptionsFromFlags();
   if (!options.ok()) return options.status();
-  absl::StatusOr<v1::GetModelResponse> model = GetModel(*options, interruption);
+  const absl::StatusOr<TlsClient> tls = TlsClientFromFlags();
+  if (!tls.ok()) return tls.status();
+  absl::StatusOr<v1::GetModelResponse> model = GetModel(*options, *tls, interruption);
   if (!model.ok()) return model.status();
   const absl::StatusOr<RequestSource> requests = RequestSource::Create(*options, *model);
   if (!requests.ok()) return requests.status();
@@ -117,7 +121,7 @@ absl::Status Run(Interruption& interruption) {
     const absl::Status written = WriteFile(json_out, ToJson(report));
     if (!written.ok()) return written;
   }
-  const Connections connections = Connect(report.options);
+  const Connections connections = Connect(report.options, *tls);
   uint64_t next_request = 0;  // goes on over the points, so that no prompt comes twice
   for (const LoadPoint& point : report.options.points) {
     LoadGenerator generator(&report.options, point, &*requests, connections.stubs,

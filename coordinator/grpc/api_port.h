@@ -1,0 +1,31 @@
+// What guards the public port of the coordinator.
+#ifndef TRAMONTANE_COORDINATOR_GRPC_API_PORT_H_
+#define TRAMONTANE_COORDINATOR_GRPC_API_PORT_H_
+
+#include <grpcpp/security/server_credentials.h>
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "proto/serving/tls_identity.h"
+
+namespace tramontane {
+
+struct ApiPort {
+  std::shared_ptr<TlsIdentity> identity;    // null: plaintext
+  bool require_client_certificate = false;  // --api_client_ca
+};
+
+// By --api_tls_cert and --api_tls_key, else --tls_cert and --tls_key, unless --api_plaintext says
+// otherwise. Checks `listen`, the value of --listen, too: without TLS, an address beyond loopback
+// needs leave, `allow_plaintext`. Fails as TlsIdentity::Load and CheckPlaintextAddress, and with
+// INVALID_ARGUMENT for flags that contradict each other.
+absl::StatusOr<ApiPort> ApiPortFromFlags(absl::string_view listen, bool allow_plaintext);
+
+// Null: plaintext.
+std::shared_ptr<grpc::ServerCredentials> ApiPortCredentials(const ApiPort& port);
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_COORDINATOR_GRPC_API_PORT_H_

@@ -1,0 +1,33 @@
+#include "proto/serving/security_metrics.h"
+
+#include <utility>
+
+namespace tramontane {
+namespace {
+
+constexpr std::array<const char*, 5> kReasons = {"peer_name", "no_token", "unknown_token",
+                                                 "request_rate", "concurrent_requests"};
+
+}  // namespace
+
+SecurityMetrics::SecurityMetrics(std::shared_ptr<prometheus::Registry> registry)
+    : registry_(std::move(registry)),
+      expiry_(prometheus::BuildGauge()
+                  .Name("tramontane_tls_certificate_expiry_timestamp_seconds")
+                  .Help("When the certificate in use expires, in seconds since 1970.")
+                  .Register(*registry_)) {
+  auto& failures = prometheus::BuildCounter()
+                       .Name("tramontane_auth_failures_total")
+                       .Help("Calls refused because of who made them, by reason.")
+                       .Register(*registry_);
+  for (size_t i = 0; i < kReasons.size(); ++i)
+    failures_[i] = &failures.Add({{"reason", kReasons[i]}});
+}
+
+void SecurityMetrics::ShowExpiry(const TlsIdentity& identity) {
+  if (identity.files().certificate.empty()) return;
+  expiry_.Add({{"file", identity.files().certificate}})
+      .Set(absl::ToDoubleSeconds(identity.current()->not_after - absl::UnixEpoch()));
+}
+
+}  // namespace tramontane

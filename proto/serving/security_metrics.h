@@ -1,0 +1,43 @@
+// What Prometheus is told of refusals and certificates. See docs/metrics.md.
+#ifndef TRAMONTANE_PROTO_SERVING_SECURITY_METRICS_H_
+#define TRAMONTANE_PROTO_SERVING_SECURITY_METRICS_H_
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <memory>
+
+#include "proto/serving/tls_identity.h"
+
+namespace tramontane {
+
+// Why a call was refused before anything was done for it.
+enum class AuthFailure {
+  kPeerName,            // of a worker's port: --allowed_peers
+  kNoToken,             // of the API
+  kUnknownToken,        // of the API
+  kRequestRate,         // of a token
+  kConcurrentRequests,  // of a token
+};
+
+// Thread-safe.
+class SecurityMetrics {
+ public:
+  explicit SecurityMetrics(std::shared_ptr<prometheus::Registry> registry);
+
+  void CountFailure(AuthFailure reason) { failures_[static_cast<size_t>(reason)]->Increment(); }
+  // When the identity's certificate, if it has one, expires.
+  void ShowExpiry(const TlsIdentity& identity);
+
+ private:
+  const std::shared_ptr<prometheus::Registry> registry_;
+  std::array<prometheus::Counter*, 5> failures_;  // by AuthFailure
+  prometheus::Family<prometheus::Gauge>& expiry_;
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_PROTO_SERVING_SECURITY_METRICS_H_
