@@ -34,6 +34,7 @@
 #include "proto/serving/address_file.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/metrics_endpoint.h"
+#include "proto/serving/periodic_task.h"
 #include "proto/serving/process.h"
 #include "proto/serving/security_metrics.h"
 #include "proto/serving/serving_gate.h"
@@ -66,6 +67,8 @@ namespace {
 constexpr absl::Duration kGoodbyeTime = absl::Milliseconds(500);
 // What clients get to read the ends of their requests, whenever these ended.
 constexpr absl::Duration kDeliveryTime = absl::Seconds(2);
+// How often the file of API tokens is read again.
+constexpr absl::Duration kTokensInterval = absl::Seconds(1);
 
 absl::Status CheckFlags() {
   if (absl::GetFlag(FLAGS_max_running_requests) < 1) {
@@ -215,6 +218,11 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
                  ServingGate* gate) {
   SecurityMetrics security_metrics(registry);
   const TlsWatch watch({security.cluster, security.api.identity}, &security_metrics);
+  std::unique_ptr<PeriodicTask> tokens_watch;
+  if (security.api.access != nullptr) {
+    tokens_watch = std::make_unique<PeriodicTask>(
+        kTokensInterval, [access = security.api.access] { access->Refresh().IgnoreError(); });
+  }
   TaskThread delivery;
   Scheduler scheduler(attention.clients(), model.tokenizer.get(), metrics, SchedulingOptions());
   scheduler.Start();
@@ -228,6 +236,8 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
   dependencies.metrics = metrics;
   dependencies.readiness = [&attention] { return attention.readiness(); };
   dependencies.slow_client_timeout = absl::Seconds(absl::GetFlag(FLAGS_slow_client_timeout_s));
+  dependencies.access = security.api.access.get();
+  dependencies.security_metrics = &security_metrics;
   InferenceService service(dependencies);
   const int exit_code = Serve(registry, security.api, &service, &scheduler, gate);
   if (attention.remote != nullptr) attention.remote->set_wake(nullptr);

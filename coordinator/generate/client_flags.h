@@ -2,13 +2,22 @@
 #ifndef TRAMONTANE_COORDINATOR_GENERATE_CLIENT_FLAGS_H_
 #define TRAMONTANE_COORDINATOR_GENERATE_CLIENT_FLAGS_H_
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "proto/serving/tls_client.h"
 
 namespace tramontane {
 
-// FAILED_PRECONDITION or INVALID_ARGUMENT naming the file or the flag.
-absl::StatusOr<TlsClient> TlsClientFromFlags();
+struct ApiClient {
+  TlsClient tls;
+  std::string token;  // --api_token_file; "" for none
+};
+
+// FAILED_PRECONDITION or INVALID_ARGUMENT naming the file or the flag. A token is not sent to
+// `target` ("HOST:PORT") in plaintext unless that stays on this machine, or
+// --allow_plaintext_beyond_loopback is given.
+absl::StatusOr<ApiClient> ApiClientFromFlags(const std::string& target);
 
 }  // namespace tramontane
 

@@ -20,12 +20,17 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& target, const TlsClien
 
 }  // namespace
 
+void ShowToken(const std::string& token, grpc::ClientContext* context) {
+  if (!token.empty()) context->AddMetadata("authorization", absl::StrCat("Bearer ", token));
+}
+
 class InferenceClient::RunningCall {
  public:
   explicit RunningCall(InferenceClient& client) : client_(client) {
     if (client.timeout_ > absl::ZeroDuration()) {
       context_.set_deadline(absl::ToChronoTime(absl::Now() + client.timeout_));
     }
+    ShowToken(client.token_, &context_);
     const std::lock_guard<std::mutex> lock(client_.mutex_);
     client_.running_ = &context_;
   }
@@ -40,9 +45,11 @@ class InferenceClient::RunningCall {
   grpc::ClientContext context_;
 };
 
-InferenceClient::InferenceClient(std::string target, absl::Duration timeout, const TlsClient& tls)
+InferenceClient::InferenceClient(std::string target, absl::Duration timeout, const TlsClient& tls,
+                                 std::string token)
     : target_(std::move(target)),
       timeout_(timeout),
+      token_(std::move(token)),
       stub_(v1::Inference::NewStub(Connect(target_, tls))) {}
 
 absl::Status InferenceClient::Generate(

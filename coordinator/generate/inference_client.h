@@ -16,11 +16,15 @@
 
 namespace tramontane {
 
+// Has the call show `token`, unless that is "".
+void ShowToken(const std::string& token, grpc::ClientContext* context);
+
 // Calls one server, one call at a time. Cancel may come from any thread.
 class InferenceClient {
  public:
-  // `timeout` is that of each call; zero: none.
-  InferenceClient(std::string target, absl::Duration timeout, const TlsClient& tls = {});
+  // `timeout` is that of each call; zero: none. `token` is shown with each call; "": none.
+  InferenceClient(std::string target, absl::Duration timeout, const TlsClient& tls = {},
+                  std::string token = "");
 
   // `on_message` is called for each message of the stream. Errors begin with the target, and are
   // the server's, or UNAVAILABLE where nobody answers.
@@ -39,6 +43,7 @@ class InferenceClient {
 
   const std::string target_;
   const absl::Duration timeout_;
+  const std::string token_;
   const std::unique_ptr<v1::Inference::Stub> stub_;
 
   std::mutex mutex_;

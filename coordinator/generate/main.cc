@@ -221,10 +221,11 @@ int Main(int argc, char** argv) {
                  "  generate --max_tokens=64 --temperature=0.8 --show_routing < prompt.txt\n"
                  "  generate --prompt_token_ids=1,5,9 --temperature=0 --json\n"
                  "Without a prompt, on a terminal, it is a conversation line by line.");
-  const absl::StatusOr<TlsClient> tls = TlsClientFromFlags();
-  if (!tls.ok()) return ExitWith(tls.status());
+  const std::string target = absl::GetFlag(FLAGS_target);
+  const absl::StatusOr<ApiClient> api = ApiClientFromFlags(target);
+  if (!api.ok()) return ExitWith(api.status());
   const auto client = std::make_shared<InferenceClient>(
-      absl::GetFlag(FLAGS_target), absl::Seconds(absl::GetFlag(FLAGS_timeout_s)), *tls);
+      target, absl::Seconds(absl::GetFlag(FLAGS_timeout_s)), api->tls, api->token);
   // Ends with the process; a call that it cancels ends Run.
   std::thread([client] {
     WaitForTerminationSignal();

@@ -23,6 +23,10 @@ ABSL_FLAG(
     "Serve the API without TLS though there are --tls flags, for a proxy on this machine that "
     "ends TLS itself.");
 
+ABSL_FLAG(std::string, api_tokens_file, "",
+          "File of the bearer tokens that API clients need, and their limits; read again when it "
+          "changes. docs/security.md describes it. Empty: everybody may call.");
+
 namespace tramontane {
 namespace {
 
@@ -57,6 +61,12 @@ absl::StatusOr<ApiPort> ApiPortFromFlags(absl::string_view listen, bool allow_pl
   const absl::StatusOr<CertificateFiles> files = ApiFiles();
   if (!files.ok()) return files.status();
   ApiPort port;
+  const std::string tokens = absl::GetFlag(FLAGS_api_tokens_file);
+  if (!tokens.empty()) {
+    absl::StatusOr<std::shared_ptr<ApiAccess>> access = ApiAccess::Load(tokens);
+    if (!access.ok()) return access.status();
+    port.access = *std::move(access);
+  }
   if (files->empty()) {
     const absl::Status plaintext = CheckPlaintextAddress(listen, "listen", allow_plaintext);
     if (!plaintext.ok()) return plaintext;

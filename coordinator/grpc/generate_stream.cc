@@ -61,7 +61,10 @@ void GenerateStream::Advance() {
     writing_ = write;
     finished_ = finish.has_value();
   }
-  if (finish.has_value()) metrics_->CountRequest(finish->code());
+  if (finish.has_value()) {
+    metrics_->CountRequest(finish->code());
+    options_.permit.Release();  // before the client can call again
+  }
   if (write && finish.has_value()) {
     StartWriteAndFinish(&message_, grpc::WriteOptions(), grpc::Status::OK);
   } else if (write) {

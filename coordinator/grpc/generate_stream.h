@@ -15,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "coordinator/grpc/api_access.h"
 #include "coordinator/grpc/coordinator_metrics.h"
 #include "coordinator/token_stream.h"
 #include "proto/inference.grpc.pb.h"
@@ -32,6 +33,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
     int num_choices = 0;                 // num_layers * top_k: one token's routing
     int64_t tokens_per_message = 1024;   // about the most; what lags goes into one message
     absl::Duration slow_client_timeout;  // for taking the last messages
+    ApiPermit permit;                    // until the end is handed to gRPC
   };
 
   // `delivery` and `metrics` outlive the call.
@@ -54,7 +56,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   grpc::CallbackServerContext* const context_;
   const std::shared_ptr<TokenStream> tokens_;
   CoordinatorMetrics* const metrics_;
-  const Options options_;
+  Options options_;
   std::atomic<bool> posted_{false};  // a task of the delivery thread will Advance
 
   v1::GenerateResponse message_;  // of the write in flight

@@ -5,11 +5,13 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "coordinator/detokenizer.h"
 #include "coordinator/grpc/generate_stream.h"
 #include "coordinator/grpc/inference_messages.h"
@@ -24,6 +26,7 @@ namespace {
 // https://github.com/grpc/proposal/blob/master/A6-client-retries.md.
 constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
 constexpr char kRetryAfterMs[] = "1000";
+constexpr char kAuthorization[] = "authorization";
 
 // With alternatives for each token a message stays far below the 4 MiB that gRPC clients accept by
 // default. With routing, the API promises each token its own.
@@ -59,8 +62,33 @@ grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
 InferenceService::InferenceService(Dependencies dependencies)
     : dependencies_(std::move(dependencies)) {}
 
+absl::Status InferenceService::Admit(grpc::CallbackServerContext* context,
+                                     ApiPermit* permit) const {
+  if (dependencies_.access == nullptr) return absl::OkStatus();
+  const auto& metadata = context->client_metadata();
+  const auto header = metadata.find(kAuthorization);
+  std::string_view authorization;
+  if (header != metadata.end()) authorization = {header->second.data(), header->second.size()};
+  ApiRefusal refusal;
+  if (dependencies_.access->Admit(authorization, absl::Now(), permit, &refusal)) {
+    return absl::OkStatus();
+  }
+  dependencies_.security_metrics->CountFailure(refusal.reason);
+  if (refusal.status.code() == absl::StatusCode::kResourceExhausted) {
+    const int64_t ms = absl::ToInt64Milliseconds(refusal.retry_after) + 1;
+    context->AddTrailingMetadata(kRetryPushback, absl::StrCat(ms));
+  }
+  return refusal.status;
+}
+
 grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
+  ApiPermit permit;
+  const absl::Status admitted = Admit(context, &permit);
+  if (!admitted.ok()) {
+    dependencies_.metrics->CountRequest(admitted.code());
+    return new RefusedStream(admitted);
+  }
   const ServedModel& model = *dependencies_.model;
   // What can never succeed is said first, whether or not experts are there.
   absl::StatusOr<GenerationPlan> plan = PlanGeneration(FromMessage(*request), model, RandomSeed());
@@ -75,6 +103,7 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(
       options.tokens_per_message =
           request->routing() ? kTokensPerMessageWithRouting : kTokensPerMessage;
       options.slow_client_timeout = dependencies_.slow_client_timeout;
+      options.permit = std::move(permit);
       return GenerateStream::Start(context, *std::move(tokens), dependencies_.delivery,
                                    dependencies_.metrics, options);
     }
@@ -90,6 +119,8 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(
 grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext* context,
                                                      const v1::TokenizeRequest* request,
                                                      v1::TokenizeResponse* response) {
+  const absl::Status admitted = Admit(context, nullptr);
+  if (!admitted.ok()) return FinishUnary(context, admitted);
   const absl::StatusOr<std::vector<int32_t>> token_ids =
       EncodeTokenizeRequest(*dependencies_.model, *request);
   if (!token_ids.ok()) return FinishUnary(context, token_ids.status());
@@ -103,8 +134,10 @@ grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerContext* context,
                                                        const v1::DetokenizeRequest* request,
                                                        v1::DetokenizeResponse* response) {
+  absl::Status status = Admit(context, nullptr);
+  if (!status.ok()) return FinishUnary(context, status);
   const ServedModel& model = *dependencies_.model;
-  absl::Status status = CheckHasTokenizer(model, "token_ids");
+  status = CheckHasTokenizer(model, "token_ids");
   if (!status.ok()) return FinishUnary(context, status);
   const std::vector<uint32_t> given(request->token_ids().begin(), request->token_ids().end());
   const absl::StatusOr<std::vector<int32_t>> token_ids = CheckTokenIds(model, "token_ids", given);
@@ -115,8 +148,9 @@ grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerConte
 grpc::ServerUnaryReactor* InferenceService::GetModel(grpc::CallbackServerContext* context,
                                                      const v1::GetModelRequest* /*request*/,
                                                      v1::GetModelResponse* response) {
-  *response = ToMessage(*dependencies_.model);
-  return FinishUnary(context, absl::OkStatus());
+  const absl::Status admitted = Admit(context, nullptr);
+  if (admitted.ok()) *response = ToMessage(*dependencies_.model);
+  return FinishUnary(context, admitted);
 }
 
 }  // namespace tramontane

@@ -6,10 +6,12 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "coordinator/grpc/api_access.h"
 #include "coordinator/grpc/coordinator_metrics.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/served_model.h"
 #include "proto/inference.grpc.pb.h"
+#include "proto/serving/security_metrics.h"
 #include "proto/serving/task_thread.h"
 
 namespace tramontane {
@@ -25,6 +27,8 @@ class InferenceService final : public v1::Inference::CallbackService {
     // UNAVAILABLE, naming the experts that have no worker, while Generate cannot run.
     std::function<absl::Status()> readiness;
     absl::Duration slow_client_timeout = absl::Seconds(60);
+    ApiAccess* access = nullptr;                  // null: everybody may call
+    SecurityMetrics* security_metrics = nullptr;  // not null with `access`
   };
   explicit InferenceService(Dependencies dependencies);
 
@@ -41,6 +45,10 @@ class InferenceService final : public v1::Inference::CallbackService {
                                      v1::GetModelResponse* response) override;
 
  private:
+  // UNAUTHENTICATED or RESOURCE_EXHAUSTED, with the metadata that goes with it, where the call's
+  // token does not let it go on. `permit` null: a call that ends at once.
+  absl::Status Admit(grpc::CallbackServerContext* context, ApiPermit* permit) const;
+
   const Dependencies dependencies_;
 };
 

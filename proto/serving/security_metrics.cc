@@ -24,10 +24,8 @@ SecurityMetrics::SecurityMetrics(std::shared_ptr<prometheus::Registry> registry)
     failures_[i] = &failures.Add({{"reason", kReasons[i]}});
 }
 
-void SecurityMetrics::ShowExpiry(const TlsIdentity& identity) {
-  if (identity.files().certificate.empty()) return;
-  expiry_.Add({{"file", identity.files().certificate}})
-      .Set(absl::ToDoubleSeconds(identity.current()->not_after - absl::UnixEpoch()));
+void SecurityMetrics::ShowExpiry(const std::string& file, absl::Time not_after) {
+  expiry_.Add({{"file", file}}).Set(absl::ToDoubleSeconds(not_after - absl::UnixEpoch()));
 }
 
 }  // namespace tramontane

@@ -9,8 +9,9 @@
 
 #include <array>
 #include <memory>
+#include <string>
 
-#include "proto/serving/tls_identity.h"
+#include "absl/time/time.h"
 
 namespace tramontane {
 
@@ -29,8 +30,8 @@ class SecurityMetrics {
   explicit SecurityMetrics(std::shared_ptr<prometheus::Registry> registry);
 
   void CountFailure(AuthFailure reason) { failures_[static_cast<size_t>(reason)]->Increment(); }
-  // When the identity's certificate, if it has one, expires.
-  void ShowExpiry(const TlsIdentity& identity);
+  // Of the certificate that was read from `file`.
+  void ShowExpiry(const std::string& file, absl::Time not_after);
 
  private:
   const std::shared_ptr<prometheus::Registry> registry_;

@@ -18,6 +18,8 @@ class TlsWatch {
   TlsWatch(const std::vector<std::shared_ptr<TlsIdentity>>& identities, SecurityMetrics* metrics);
 
  private:
+  void ShowExpiry(const TlsIdentity& identity);
+
   std::vector<std::shared_ptr<TlsIdentity>> identities_;
   SecurityMetrics* const metrics_;
   std::unique_ptr<PeriodicTask> task_;  // null: nothing to watch; last: it uses all of the above

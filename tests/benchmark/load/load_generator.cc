@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "coordinator/generate/inference_client.h"
 
 namespace tramontane {
 namespace {
@@ -102,6 +103,7 @@ void LoadGenerator::Start(const PlannedRequest& planned, TimePoint due, uint64_t
   const auto prompt_tokens = static_cast<uint64_t>(planned.message.prompt_token_ids_size());
   const RequestTimeline timeline = recorder_.Begin(due, LoadClock::now(), prompt_tokens);
   const auto context = std::make_shared<grpc::ClientContext>();
+  ShowToken(options_.api_token, context.get());
   if (options_.deadline_s > 0) {
     context->set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(options_.deadline_s)));
   }

@@ -41,7 +41,8 @@ struct LoadOptions {
   double cancel_fraction = 0;        // [0, 1]: share that is cancelled after some of its tokens
   double deadline_s = 0;             // of each request, from its start; 0: none
 
-  uint64_t seed = 0;  // of arrivals, lengths, tokens and cancels
+  std::string api_token;  // shown with each request, never in a report; "": none
+  uint64_t seed = 0;      // of arrivals, lengths, tokens and cancels
 };
 
 // INVALID_ARGUMENT naming the flag, what was found and what was expected.

@@ -67,7 +67,7 @@ Connections Connect(const LoadOptions& options, const TlsClient& tls) {
 
 absl::StatusOr<v1::GetModelResponse> GetModel(const LoadOptions& options, const TlsClient& tls,
                                               Interruption& interruption) {
-  InferenceClient client(options.target, kGetModelTimeout, tls);
+  InferenceClient client(options.target, kGetModelTimeout, tls, options.api_token);
   const Interruption::Listening listening(interruption, [&client] { client.Cancel(); });
   return client.GetModel();
 }
@@ -107,9 +107,10 @@ uint64_t NumUnexpectedFailures(const LoadReport& report) {
 absl::Status Run(Interruption& interruption) {
   absl::StatusOr<LoadOptions> options = LoadOptionsFromFlags();
   if (!options.ok()) return options.status();
-  const absl::StatusOr<TlsClient> tls = TlsClientFromFlags();
-  if (!tls.ok()) return tls.status();
-  absl::StatusOr<v1::GetModelResponse> model = GetModel(*options, *tls, interruption);
+  const absl::StatusOr<ApiClient> api = ApiClientFromFlags(options->target);
+  if (!api.ok()) return api.status();
+  options->api_token = api->token;
+  absl::StatusOr<v1::GetModelResponse> model = GetModel(*options, api->tls, interruption);
   if (!model.ok()) return model.status();
   const absl::StatusOr<RequestSource> requests = RequestSource::Create(*options, *model);
   if (!requests.ok()) return requests.status();
@@ -121,7 +122,7 @@ absl::Status Run(Interruption& interruption) {
     const absl::Status written = WriteFile(json_out, ToJson(report));
     if (!written.ok()) return written;
   }
-  const Connections connections = Connect(report.options, *tls);
+  const Connections connections = Connect(report.options, api->tls);
   uint64_t next_request = 0;  // goes on over the points, so that no prompt comes twice
   for (const LoadPoint& point : report.options.points) {
     LoadGenerator generator(&report.options, point, &*requests, connections.stubs,

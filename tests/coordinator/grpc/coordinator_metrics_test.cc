@@ -18,6 +18,7 @@
 #include "attention_worker/grpc/metric_families.h"
 #include "expert_worker/expert_set.h"
 #include "expert_worker/grpc/expert_worker_metrics.h"
+#include "proto/serving/security_metrics.h"
 #include "tests/attention_worker/grpc/metric_values.h"
 
 namespace tramontane {
@@ -53,6 +54,8 @@ TEST_F(CoordinatorMetricsTest, PageAndRegistriesAgree) {
   attention.SetWorkerUp("127.0.0.1:1", true);
   attention.OnHop("127.0.0.1:1", 0, absl::UnavailableError("gone"), {});
   AddIdentityMetrics(*registry_, {});
+  SecurityMetrics security(registry_);
+  security.ShowExpiry("own.pem", absl::UnixEpoch());
   const ExpertWorkerMetrics worker(registry_, *ExpertSet::Parse("all", 4, 8));
   EXPECT_THAT(Documented(), UnorderedElementsAreArray(MetricFamilies(*registry_)));
 }

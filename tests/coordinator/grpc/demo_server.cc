@@ -28,9 +28,11 @@ std::unique_ptr<Backend> NewBackend() {
 
 }  // namespace
 
-DemoServer::DemoServer(SchedulerOptions options)
+DemoServer::DemoServer(SchedulerOptions options, ApiAccess* access)
     : model_(DemoServedModel()),
-      metrics_(std::make_unique<CoordinatorMetrics>(std::make_shared<prometheus::Registry>())),
+      registry_(std::make_shared<prometheus::Registry>()),
+      metrics_(std::make_unique<CoordinatorMetrics>(registry_)),
+      security_metrics_(registry_),
       expert_backend_(NewBackend()),
       attention_backend_(NewBackend()) {
   const MixtralConfig& config = model_.config;
@@ -54,6 +56,8 @@ DemoServer::DemoServer(SchedulerOptions options)
   dependencies.delivery = &delivery_;
   dependencies.metrics = metrics_.get();
   dependencies.readiness = [this] { return readiness_; };
+  dependencies.access = access;
+  dependencies.security_metrics = &security_metrics_;
   service_ = std::make_unique<InferenceService>(dependencies);
   ListenerOptions listener_options;
   listener_options.address = "127.0.0.1:0";

@@ -25,7 +25,8 @@ namespace tramontane {
 // Experts in process, f32. Starts in the constructor.
 class DemoServer {
  public:
-  explicit DemoServer(SchedulerOptions options = {});
+  // `access` (null: everybody may call) outlives the server.
+  explicit DemoServer(SchedulerOptions options = {}, ApiAccess* access = nullptr);
   ~DemoServer();
 
   std::unique_ptr<v1::Inference::Stub> NewStub() const;
@@ -37,7 +38,9 @@ class DemoServer {
  private:
   ServedModel model_;
   absl::Status readiness_;
+  const std::shared_ptr<prometheus::Registry> registry_;
   std::unique_ptr<CoordinatorMetrics> metrics_;
+  SecurityMetrics security_metrics_;
   StepObserver step_observer_;
   TaskThread delivery_;
   std::unique_ptr<Backend> expert_backend_, attention_backend_;
