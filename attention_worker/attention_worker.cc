@@ -30,9 +30,14 @@ absl::Status CheckOptions(const AttentionWorkerOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat(
         "ping_pong_min_rows: expected 0 (never) or more, found ", options.ping_pong_min_rows));
   }
-  if (options.expert_timeout_ms < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "expert_timeout_ms: expected 0 (none) or more, found ", options.expert_timeout_ms));
+  if (options.expert_timeout_ms < 0 || options.expert_wait_timeout_ms < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expert_timeout_ms, expert_wait_timeout_ms: expected 0 (none) or more, found ",
+                     options.expert_timeout_ms, ", ", options.expert_wait_timeout_ms));
+  }
+  if (!(options.hedge_after >= 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("hedge_after: expected 0 (never) or more, found ", options.hedge_after));
   }
   return absl::OkStatus();
 }
@@ -52,7 +57,7 @@ class LocalAttentionWorker : public AttentionWorker {
         chooser_(config_.vocab_size, threads) {}
 
   // The parts that can fail.
-  absl::Status Build(Backend* backend, const ExpertDirectory* directory);
+  absl::Status Build(Backend* backend, ExpertDirectory* directory);
 
   absl::StatusOr<int> AddSequence(const SequenceSpec& spec) override;
   absl::StatusOr<StepResult> Step(const StepRequest& request) override;
@@ -88,14 +93,15 @@ class LocalAttentionWorker : public AttentionWorker {
   std::map<SequenceId, AttentionSequence> sequences_;
 };
 
-absl::Status LocalAttentionWorker::Build(Backend* backend, const ExpertDirectory* directory) {
-  absl::StatusOr<std::unique_ptr<ExpertDispatcher>> dispatcher =
-      ExpertDispatcher::Create(config_, directory, observer_, backend,
-                               {.row_dtype = backend->compute_dtype(),
-                                .max_tokens = options_.max_step_tokens,
-                                .timeout = absl::Milliseconds(options_.expert_timeout_ms)});
-  if (!dispatcher.ok()) return dispatcher.status();
-  dispatcher_ = *std::move(dispatcher);
+absl::Status LocalAttentionWorker::Build(Backend* backend, ExpertDirectory* directory) {
+  dispatcher_ = std::make_unique<ExpertDispatcher>(
+      config_, directory, observer_, backend,
+      ExpertDispatcherOptions{
+          .row_dtype = backend->compute_dtype(),
+          .max_tokens = options_.max_step_tokens,
+          .timeout = absl::Milliseconds(options_.expert_timeout_ms),
+          .expert_wait_timeout = absl::Milliseconds(options_.expert_wait_timeout_ms),
+          .hedge_after = options_.hedge_after});
   absl::StatusOr<std::unique_ptr<Decoder>> decoder =
       Decoder::Create(config_, &weights_, cache_.get(), dispatcher_.get(), backend,
                       options_.max_step_tokens, options_.ping_pong_min_rows);
@@ -248,9 +254,8 @@ KvCacheUsage LocalAttentionWorker::kv_cache_usage() const {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AttentionWorker>> AttentionWorker::Create(
-    std::shared_ptr<const Checkpoint> checkpoint, Backend* backend,
-    const ExpertDirectory* directory, StepObserver* observer,
-    const AttentionWorkerOptions& options) {
+    std::shared_ptr<const Checkpoint> checkpoint, Backend* backend, ExpertDirectory* directory,
+    StepObserver* observer, const AttentionWorkerOptions& options) {
   const absl::Status valid = CheckOptions(options);
   if (!valid.ok()) return valid;
   absl::StatusOr<AttentionWeights> weights = AttentionWeights::Load(*checkpoint, backend);

@@ -24,7 +24,12 @@ struct AttentionWorkerOptions {
   // Steps of so many rows run as two micro-batches, attention of one beside the experts of the
   // other; 0: never.
   int ping_pong_min_rows = 0;
-  int64_t expert_timeout_ms = 30'000;  // a hop that takes longer fails the step; 0: none
+  // A batch that takes longer has failed, also where no other worker could answer it; 0: none.
+  int64_t expert_timeout_ms = 30'000;
+  // What a step waits for a worker with an expert that nobody hosts; 0: it fails at once.
+  int64_t expert_wait_timeout_ms = 30'000;
+  // Times the expected latency of a batch after which a second worker gets its rows too; 0: never.
+  double hedge_after = 0;
 };
 
 // What tests and the golden comparison look at: the inside of a layer, rows of the running step.
@@ -45,9 +50,8 @@ using LayerTracer = std::function<void(const LayerTrace&)>;
 class AttentionWorker : public AttentionClient {
  public:
   static absl::StatusOr<std::unique_ptr<AttentionWorker>> Create(
-      std::shared_ptr<const Checkpoint> checkpoint, Backend* backend,
-      const ExpertDirectory* directory, StepObserver* observer,
-      const AttentionWorkerOptions& options);
+      std::shared_ptr<const Checkpoint> checkpoint, Backend* backend, ExpertDirectory* directory,
+      StepObserver* observer, const AttentionWorkerOptions& options);
 
   // Called after each layer of each step, from the step thread; null: none. For tests.
   virtual void set_layer_tracer(LayerTracer tracer) = 0;

@@ -77,7 +77,7 @@ absl::Status Decoder::SendToExperts(int layer, MicroBatch& rows, absl::Time dead
       .topk_expert_ids = Trace(layer, rows).topk_expert_ids,
   };
   absl::StatusOr<ExpertDispatcher::Pending> experts =
-      dispatcher_->Send(routed, activations_.normed.row(rows.first_row), rows.first_row, deadline);
+      dispatcher_->Send(routed, activations_.normed.row(rows.first_row), deadline);
   if (!experts.ok()) return experts.status();
   rows.experts = *std::move(experts);
   return absl::OkStatus();

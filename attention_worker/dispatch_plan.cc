@@ -2,14 +2,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
-#include <numeric>
-#include <string>
+#include <unordered_map>
 #include <utility>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "attention_worker/replica_choice.h"
 #include "model/check.h"
 
 namespace tramontane {
@@ -22,39 +18,46 @@ struct Pair {
   int32_t slot = 0;  // in the answer
 };
 
-absl::Status MissingExperts(const RoutedTokens& routed, const ExpertPlacement& placement,
-                            std::span<const int64_t> tokens_per_expert) {
-  std::vector<int> missing;
-  for (int expert = 0; expert < placement.num_experts; ++expert) {
-    if (tokens_per_expert[expert] > 0 && placement.Replicas(routed.layer, expert).empty()) {
-      missing.push_back(expert);
+// The experts that have pairs, and the workers that may compute them.
+struct Demands {
+  std::vector<int>
+      index_of_expert;  // [num_experts] into `experts`, -1 where there is nothing to do
+  std::vector<ExpertDemand> experts;
+  std::vector<std::shared_ptr<ExpertClient>> workers;
+};
+
+Demands FindDemands(int layer, std::span<const int64_t> tokens_per_expert,
+                    const ExpertPlacement& placement, std::span<const ExpertClient* const> excluded,
+                    std::vector<int>& missing_experts) {
+  Demands demands;
+  demands.index_of_expert.assign(tokens_per_expert.size(), -1);
+  std::unordered_map<const ExpertClient*, int> index_of_worker;
+  for (size_t expert = 0; expert < tokens_per_expert.size(); ++expert) {
+    if (tokens_per_expert[expert] == 0) continue;
+    ExpertDemand demand{tokens_per_expert[expert], {}};
+    for (const auto& client : placement.Replicas(layer, static_cast<int>(expert))) {
+      if (std::find(excluded.begin(), excluded.end(), client.get()) != excluded.end()) continue;
+      const auto [known, inserted] =
+          index_of_worker.try_emplace(client.get(), static_cast<int>(demands.workers.size()));
+      if (inserted) demands.workers.push_back(client);
+      demand.replicas.push_back(known->second);
     }
+    if (demand.replicas.empty()) {
+      missing_experts.push_back(static_cast<int>(expert));
+      continue;
+    }
+    demands.index_of_expert[expert] = static_cast<int>(demands.experts.size());
+    demands.experts.push_back(std::move(demand));
   }
-  if (missing.empty()) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(
-      "no expert worker hosts layer ", routed.layer, missing.size() == 1 ? " expert " : " experts ",
-      absl::StrJoin(missing, ", "), "; start a worker with them, or wait for one to come back"));
+  return demands;
 }
 
-// [num_experts] the chosen replica, null for experts without tokens.
-std::vector<std::shared_ptr<ExpertClient>> ChooseReplicas(
-    int layer, const ExpertPlacement& placement, std::span<const int64_t> tokens_per_expert) {
-  std::vector<int> by_load(tokens_per_expert.size());
-  std::iota(by_load.begin(), by_load.end(), 0);
-  std::stable_sort(by_load.begin(), by_load.end(),
-                   [&](int a, int b) { return tokens_per_expert[a] > tokens_per_expert[b]; });
-  std::vector<std::shared_ptr<ExpertClient>> chosen(tokens_per_expert.size());
-  std::map<const ExpertClient*, int64_t> pairs_of_client;
-  for (const int expert : by_load) {
-    if (tokens_per_expert[expert] == 0) break;
-    const auto& replicas = placement.Replicas(layer, expert);
-    chosen[expert] =
-        *std::min_element(replicas.begin(), replicas.end(), [&](const auto& a, const auto& b) {
-          return pairs_of_client[a.get()] < pairs_of_client[b.get()];
-        });
-    pairs_of_client[chosen[expert].get()] += tokens_per_expert[expert];
-  }
-  return chosen;
+std::vector<ReplicaSpeed> ReadSpeeds(const std::vector<std::shared_ptr<ExpertClient>>& workers,
+                                     absl::Time now) {
+  std::vector<ReplicaLoad::Reading> readings;
+  readings.reserve(workers.size());
+  for (const auto& worker : workers) readings.push_back(worker->load()->Read());
+  return EstimateSpeeds(readings, now);
 }
 
 // Fills batches for one worker, token after token.
@@ -105,24 +108,48 @@ class BatchFiller {
   }
 
  private:
-  const std::shared_ptr<ExpertClient> client_;
-  std::vector<PlannedBatch>* const batches_;
+  std::shared_ptr<ExpertClient> client_;
+  std::vector<PlannedBatch>* batches_;
   size_t max_pairs_ = 0;
   std::vector<int32_t> tokens_;
   std::vector<Pair> pairs_;
 };
 
-// The chosen clients, each once, in the order of the first expert they were chosen for.
-std::vector<std::shared_ptr<ExpertClient>> DistinctClients(
-    const std::vector<std::shared_ptr<ExpertClient>>& chosen) {
-  std::vector<std::shared_ptr<ExpertClient>> clients;
-  for (const std::shared_ptr<ExpertClient>& client : chosen) {
-    if (client == nullptr) continue;
-    if (std::find(clients.begin(), clients.end(), client) == clients.end()) {
-      clients.push_back(client);
-    }
+// Deals an expert's pairs out to its shares, in the order of the tokens.
+class ShareDealer {
+ public:
+  explicit ShareDealer(std::vector<ExpertShare> shares) : shares_(std::move(shares)) {}
+
+  int NextWorker() {
+    while (shares_[current_].num_pairs == 0) ++current_;
+    --shares_[current_].num_pairs;
+    return shares_[current_].worker;
   }
-  return clients;
+
+ private:
+  std::vector<ExpertShare> shares_;
+  size_t current_ = 0;
+};
+
+// One pair of a token, and who computes it.
+struct DealtPair {
+  int worker = 0;
+  int32_t expert = 0;
+  int32_t slot = 0;
+};
+
+// Hands the pairs of one token to the fillers of their workers. Empties `pairs`.
+void FillToken(int32_t token, std::vector<DealtPair>& pairs, std::vector<BatchFiller>& fillers) {
+  std::vector<std::pair<int32_t, int32_t>> of_worker;
+  while (!pairs.empty()) {
+    const int worker = pairs.front().worker;
+    of_worker.clear();
+    for (const DealtPair& pair : pairs) {
+      if (pair.worker == worker) of_worker.emplace_back(pair.expert, pair.slot);
+    }
+    std::erase_if(pairs, [worker](const DealtPair& pair) { return pair.worker == worker; });
+    fillers[worker].Add(token, of_worker);
+  }
 }
 
 }  // namespace
@@ -136,30 +163,32 @@ std::vector<int64_t> CountTokensPerExpert(const RoutedTokens& routed, int num_ex
   return counts;
 }
 
-absl::StatusOr<std::vector<PlannedBatch>> PlanDispatch(const RoutedTokens& routed,
-                                                       const ExpertPlacement& placement,
-                                                       std::span<const int64_t> tokens_per_expert) {
-  const absl::Status missing = MissingExperts(routed, placement, tokens_per_expert);
-  if (!missing.ok()) return missing;
-  const std::vector<std::shared_ptr<ExpertClient>> chosen =
-      ChooseReplicas(routed.layer, placement, tokens_per_expert);
-
-  std::vector<PlannedBatch> batches;
-  std::vector<std::pair<int32_t, int32_t>> pairs;
-  for (const std::shared_ptr<ExpertClient>& client : DistinctClients(chosen)) {
-    BatchFiller filler(client, &batches);
-    for (int64_t token = 0; token < routed.num_tokens; ++token) {
-      pairs.clear();
-      for (int64_t rank = 0; rank < routed.top_k; ++rank) {
-        const int64_t slot = token * routed.top_k + rank;
-        const int32_t expert = routed.topk_expert_ids[slot];
-        if (chosen[expert] == client) pairs.emplace_back(expert, static_cast<int32_t>(slot));
-      }
-      if (!pairs.empty()) filler.Add(static_cast<int32_t>(token), pairs);
-    }
-    filler.Finish();
+DispatchPlan PlanDispatch(const RoutedTokens& routed, std::span<const int32_t> slots,
+                          const ExpertPlacement& placement,
+                          std::span<const ExpertClient* const> excluded, absl::Time now) {
+  std::vector<int64_t> tokens_per_expert(placement.num_experts);
+  for (const int32_t slot : slots) ++tokens_per_expert[routed.topk_expert_ids[slot]];
+  DispatchPlan plan;
+  const Demands demands =
+      FindDemands(routed.layer, tokens_per_expert, placement, excluded, plan.missing_experts);
+  std::vector<ShareDealer> dealers;
+  for (auto& shares : ChooseReplicas(demands.experts, ReadSpeeds(demands.workers, now))) {
+    dealers.emplace_back(std::move(shares));
   }
-  return batches;
+  std::vector<BatchFiller> fillers;
+  for (const auto& worker : demands.workers) fillers.emplace_back(worker, &plan.batches);
+
+  std::vector<DealtPair> pairs;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const int32_t expert = routed.topk_expert_ids[slots[i]];
+    const int index = demands.index_of_expert[expert];
+    if (index >= 0) pairs.push_back({dealers[index].NextWorker(), expert, slots[i]});
+    const auto token = static_cast<int32_t>(slots[i] / routed.top_k);
+    const bool last_of_token = i + 1 == slots.size() || slots[i + 1] / routed.top_k != token;
+    if (last_of_token) FillToken(token, pairs, fillers);
+  }
+  for (BatchFiller& filler : fillers) filler.Finish();
+  return plan;
 }
 
 }  // namespace tramontane

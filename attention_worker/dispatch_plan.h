@@ -7,9 +7,10 @@
 #include <span>
 #include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "attention_worker/expert_client.h"
 #include "attention_worker/expert_directory.h"
+#include "attention_worker/replica_load.h"
 
 namespace tramontane {
 
@@ -21,6 +22,10 @@ struct PlannedBatch {
   std::vector<int32_t> rows_per_expert;  // [num_groups]
   std::vector<int32_t> row_indices;      // [num_pairs] into `tokens`, ascending within a group
   std::vector<int32_t> slots;            // [num_pairs] token * top_k + rank: where the answer goes
+
+  double units() const {
+    return WorkUnits(static_cast<int64_t>(slots.size()), static_cast<int64_t>(expert_ids.size()));
+  }
 };
 
 // The router's choice for one layer of a step.
@@ -34,14 +39,18 @@ struct RoutedTokens {
 // [num_experts] how many (token, choice) pairs go to each.
 std::vector<int64_t> CountTokensPerExpert(const RoutedTokens& routed, int num_experts);
 
-// Chooses one replica of each expert that has tokens, evening out the pairs a worker gets (any
-// choice gives the same bits), and cuts each worker's share into batches of at most its
-// max_batch_rows pairs. A row appears once in a batch, and in one batch of a worker unless its own
-// pairs pass that limit. UNAVAILABLE, naming the layer and the experts, where an expert with tokens
-// has no replica.
-absl::StatusOr<std::vector<PlannedBatch>> PlanDispatch(const RoutedTokens& routed,
-                                                       const ExpertPlacement& placement,
-                                                       std::span<const int64_t> tokens_per_expert);
+struct DispatchPlan {
+  std::vector<PlannedBatch> batches;
+  std::vector<int> missing_experts;  // ascending: those of `slots` that no replica may compute
+};
+
+// Shares the pairs in `slots` (ascending) out to the replicas of their experts, but for those that
+// are `excluded`, so that all are answered soonest (see replica_choice.h; any choice gives the same
+// bits). Cuts each worker's share into batches of at most its max_batch_rows pairs. A row appears
+// once in a batch, and in one batch of a worker unless its own pairs pass that limit.
+DispatchPlan PlanDispatch(const RoutedTokens& routed, std::span<const int32_t> slots,
+                          const ExpertPlacement& placement,
+                          std::span<const ExpertClient* const> excluded, absl::Time now);
 
 }  // namespace tramontane
 

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "attention_worker/replica_load.h"
 #include "model/dtype.h"
 
 namespace tramontane {
@@ -33,16 +34,17 @@ struct ExpertWorkerDescription {
   bool draining = false;
 };
 
-// One layer's rows for one worker. Whoever sends it keeps `rows` alive until the answer is there.
+// One layer's rows for one worker.
 struct ExpertBatch {
   int layer = 0;
   DType row_dtype = DType::kBF16;
   int64_t num_rows = 0;
   int64_t hidden_size = 0;
-  const std::byte* rows = nullptr;       // [num_rows, hidden_size] of row_dtype
-  std::vector<int32_t> expert_ids;       // [num_groups]
-  std::vector<int32_t> rows_per_expert;  // [num_groups]
-  std::vector<int32_t> row_indices;      // [sum of rows_per_expert], group after group
+  const std::byte* rows = nullptr;         // [num_rows, hidden_size] of row_dtype
+  std::shared_ptr<const void> rows_owner;  // keeps `rows` alive; null where they outlive the client
+  std::vector<int32_t> expert_ids;         // [num_groups]
+  std::vector<int32_t> rows_per_expert;    // [num_groups]
+  std::vector<int32_t> row_indices;        // [sum of rows_per_expert], group after group
   absl::Time deadline = absl::InfiniteFuture();
 };
 
@@ -76,8 +78,15 @@ class ExpertClient {
   // Sends a batch. `done` is called exactly once, from any thread (also before Execute returns):
   // UNAVAILABLE when the worker is gone, DEADLINE_EXCEEDED past the batch's deadline,
   // RESOURCE_EXHAUSTED when its queue is full, INTERNAL for an answer that is not what was asked
-  // for. After `done` the implementation no longer reads `batch.rows`.
+  // for. The transport may read `batch.rows` for longer: it keeps batch.rows_owner until it is
+  // done.
   virtual void Execute(ExpertBatch batch, Done done) = 0;
+
+  // What the dispatcher sent, and how fast it was answered.
+  const std::shared_ptr<ReplicaLoad>& load() const { return load_; }
+
+ private:
+  const std::shared_ptr<ReplicaLoad> load_ = std::make_shared<ReplicaLoad>();
 };
 
 }  // namespace tramontane

@@ -42,7 +42,14 @@ ABSL_FLAG(int, ping_pong_min_rows, 0,
           "Steps of at least so many tokens run as two halves, attention of one while the experts "
           "work on the other; 0: never. It changes no token.");
 ABSL_FLAG(int64_t, expert_timeout_ms, 30000,
-          "Milliseconds after which an expert worker's answer is given up; 0: no limit.");
+          "Milliseconds after which an expert worker's answer is given up, also where no other "
+          "worker has the expert; 0: no limit.");
+ABSL_FLAG(int64_t, expert_wait_timeout_ms, 30000,
+          "Milliseconds that requests wait for a worker with an expert that nobody hosts; 0: they "
+          "fail at once.");
+ABSL_FLAG(double, hedge_after, 0,
+          "Times the expected latency of an expert worker's answer after which a second worker is "
+          "asked as well; 0: never.");
 ABSL_FLAG(double, drain_timeout_s, 30, "Seconds that SIGTERM leaves accepted work to finish.");
 
 namespace tramontane {
@@ -60,10 +67,11 @@ absl::Status CheckAttentionFlags() {
     return absl::InvalidArgumentError("--max_step_tokens and --kv_block_size: expected 1 or more");
   }
   if (absl::GetFlag(FLAGS_threads) < 0 || absl::GetFlag(FLAGS_kv_cache_tokens) < 0 ||
-      absl::GetFlag(FLAGS_ping_pong_min_rows) < 0 || absl::GetFlag(FLAGS_expert_timeout_ms) < 0) {
+      absl::GetFlag(FLAGS_ping_pong_min_rows) < 0 || absl::GetFlag(FLAGS_expert_timeout_ms) < 0 ||
+      absl::GetFlag(FLAGS_expert_wait_timeout_ms) < 0 || !(absl::GetFlag(FLAGS_hedge_after) >= 0)) {
     return absl::InvalidArgumentError(
-        "--threads, --kv_cache_tokens, --ping_pong_min_rows and --expert_timeout_ms: expected 0 or "
-        "more");
+        "--threads, --kv_cache_tokens, --ping_pong_min_rows, --expert_timeout_ms, "
+        "--expert_wait_timeout_ms and --hedge_after: expected 0 or more");
   }
   if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
     return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
@@ -110,6 +118,8 @@ HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> i
   options.attention.max_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
   options.attention.ping_pong_min_rows = absl::GetFlag(FLAGS_ping_pong_min_rows);
   options.attention.expert_timeout_ms = absl::GetFlag(FLAGS_expert_timeout_ms);
+  options.attention.expert_wait_timeout_ms = absl::GetFlag(FLAGS_expert_wait_timeout_ms);
+  options.attention.hedge_after = absl::GetFlag(FLAGS_hedge_after);
   if (!absl::GetFlag(FLAGS_experts_in_process)) {
     options.expert_workers =
         *ParseWorkerList(absl::GetFlag(FLAGS_expert_workers), "expert_workers");

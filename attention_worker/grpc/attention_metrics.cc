@@ -26,6 +26,7 @@ AttentionMetrics::AttentionMetrics(std::shared_ptr<prometheus::Registry> registr
                "1 where the expert worker is connected and accepted, else 0.") {
   AddExpertMetrics(num_layers);
   AddHopMetrics();
+  AddFailureMetrics();
   step_seconds_ = AddHistogram(*registry_, "tramontane_step_duration_seconds",
                                "Wall time of a step.", LatencyBuckets());
   step_expert_wait_ = AddHistogram(*registry_, "tramontane_step_expert_wait_seconds",
@@ -70,6 +71,30 @@ void AttentionMetrics::AddHopMetrics() {
                        .Register(*registry_);
 }
 
+void AttentionMetrics::AddFailureMetrics() {
+  retries_ = &prometheus::BuildCounter()
+                  .Name("tramontane_expert_retries_total")
+                  .Help("Batches whose rows went to another worker, or to the same once more.")
+                  .Register(*registry_);
+  set_aside_ = &prometheus::BuildCounter()
+                    .Name("tramontane_expert_workers_set_aside_total")
+                    .Help("Times that an expert worker was set aside until a probe.")
+                    .Register(*registry_);
+  hedges_ = AddCounter(*registry_, "tramontane_expert_hedges_total",
+                       "Batches whose rows a second worker got for the sake of the tail.");
+  late_answers_ = AddCounter(*registry_, "tramontane_expert_late_answers_total",
+                             "Answers that came when nobody needed them any more.");
+  waiting_ = AddGauge(*registry_, "tramontane_expert_waiting",
+                      "Layers that wait now for a worker with an expert that nobody hosts.");
+  wait_seconds_ =
+      AddHistogram(*registry_, "tramontane_expert_wait_seconds",
+                   "Waits for a worker with an expert that nobody hosts.", LatencyBuckets());
+  stall_seconds_ = AddHistogram(*registry_, "tramontane_expert_stall_seconds",
+                                "From the sending of a batch that failed to the last answer of its "
+                                "layer, where the layer succeeded.",
+                                LatencyBuckets());
+}
+
 void AttentionMetrics::SetMissingExperts(int64_t num_missing) {
   missing_experts_->Set(static_cast<double>(num_missing));
 }
@@ -98,6 +123,37 @@ void AttentionMetrics::OnHop(std::string_view worker_address, int /*layer*/,
   hop_network_->Observe(absl::ToDoubleSeconds(timing.network));
   hop_queue_->Observe(absl::ToDoubleSeconds(timing.queue));
   hop_compute_->Observe(absl::ToDoubleSeconds(timing.compute));
+}
+
+void AttentionMetrics::OnRetry(std::string_view /*worker_address*/, int /*layer*/,
+                               std::string_view reason) {
+  retries_->Add({{"reason", std::string(reason)}}).Increment();
+}
+
+void AttentionMetrics::OnSetAside(std::string_view worker_address, const absl::Status& reason) {
+  set_aside_
+      ->Add({{"worker", std::string(worker_address)},
+             {"status", absl::StatusCodeToString(reason.code())}})
+      .Increment();
+}
+
+void AttentionMetrics::OnHedge(std::string_view /*worker_address*/, int /*layer*/) {
+  hedges_->Increment();
+}
+
+void AttentionMetrics::OnLateAnswers(int64_t count) {
+  late_answers_->Increment(static_cast<double>(count));
+}
+
+void AttentionMetrics::OnExpertWaitBegin(int /*layer*/) { waiting_->Increment(); }
+
+void AttentionMetrics::OnExpertWaitEnd(int /*layer*/, absl::Duration waited) {
+  waiting_->Decrement();
+  wait_seconds_->Observe(absl::ToDoubleSeconds(waited));
+}
+
+void AttentionMetrics::OnStall(int /*layer*/, absl::Duration stall) {
+  stall_seconds_->Observe(absl::ToDoubleSeconds(stall));
 }
 
 void AttentionMetrics::OnStep(int64_t num_rows, absl::Duration total, absl::Duration expert_wait) {

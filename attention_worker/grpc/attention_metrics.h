@@ -38,11 +38,19 @@ class AttentionMetrics final : public StepObserver {
   void OnRouted(int layer, std::span<const int64_t> tokens_per_expert) override;
   void OnHop(std::string_view worker_address, int layer, const absl::Status& status,
              const HopTiming& timing) override;
+  void OnRetry(std::string_view worker_address, int layer, std::string_view reason) override;
+  void OnSetAside(std::string_view worker_address, const absl::Status& reason) override;
+  void OnHedge(std::string_view worker_address, int layer) override;
+  void OnLateAnswers(int64_t count) override;
+  void OnExpertWaitBegin(int layer) override;
+  void OnExpertWaitEnd(int layer, absl::Duration waited) override;
+  void OnStall(int layer, absl::Duration stall) override;
   void OnStep(int64_t num_rows, absl::Duration total, absl::Duration expert_wait) override;
 
  private:
   void AddExpertMetrics(int num_layers);
   void AddHopMetrics();
+  void AddFailureMetrics();
 
   const std::shared_ptr<prometheus::Registry> registry_;
   const int num_experts_;
@@ -55,6 +63,13 @@ class AttentionMetrics final : public StepObserver {
   prometheus::Histogram* hop_queue_;
   prometheus::Histogram* hop_compute_;
   prometheus::Family<prometheus::Counter>* hop_failures_;
+  prometheus::Family<prometheus::Counter>* retries_;
+  prometheus::Family<prometheus::Counter>* set_aside_;
+  prometheus::Counter* hedges_;
+  prometheus::Counter* late_answers_;
+  prometheus::Gauge* waiting_;
+  prometheus::Histogram* wait_seconds_;
+  prometheus::Histogram* stall_seconds_;
   WorkerUp workers_;
   prometheus::Gauge* missing_experts_;
 

@@ -13,10 +13,6 @@
 namespace tramontane {
 namespace {
 
-// How long rows of a batch whose outcome is known may stay in the transport, because the worker
-// does not take them, before the stream is broken to get them back.
-constexpr absl::Duration kReleaseGrace = absl::Seconds(1);
-
 constexpr char kExecuteMethod[] = "/tramontane.v1.ExpertWorker/Execute";
 
 thread_local int callback_depth = 0;
@@ -120,15 +116,15 @@ void ExpertExchange::Execute(ExpertBatch batch, ExpertClient::Done done) {
   wire.row_indices = std::move(batch.row_indices);
   wire.timeout_us = TimeoutUs(batch.deadline, start);
   // The id comes last, and with it the header: cheap next to the hop, so its time is the same.
-  absl::StatusOr<uint64_t> id = flights_.Add(std::move(flight), /*holds_rows=*/true);
+  absl::StatusOr<uint64_t> id = flights_.Add(std::move(flight));
   if (!id.ok()) {
     Deliver({std::move(done), id.status()});
     return;
   }
   wire.batch_id = *id;
-  grpc::ByteBuffer message =
-      MakeMessage(EncodeExpertBatchHeader(wire, rows.size()), rows,
-                  [self = shared_from_this(), id = *id] { self->OnReleased(id); });
+  // The message keeps the rows, wherever the transport still has it.
+  grpc::ByteBuffer message = MakeMessage(EncodeExpertBatchHeader(wire, rows.size()), rows,
+                                         [owner = std::move(batch.rows_owner)] {});
   flights_.SetEncode(*id, absl::Now() - start);
   stream_->Send(*id, std::move(message));
   WakeAt(batch.deadline);
@@ -158,12 +154,8 @@ void ExpertExchange::OnMessage(const grpc::ByteBuffer& buffer) {
       !decoded.ok()         ? Named(absl::InternalError(decoded.message()))
       : !answer.status.ok() ? Named(answer.status)
                             : ReadAnswer(*shape, answer, rows, std::move(message), received);
-  if (std::optional<LandedFlight> landed = flights_.Settle(answer.batch_id, std::move(outcome))) {
-    Deliver(*std::move(landed));
-    return;
-  }
-  // The transport still holds the rows: OnReleased lands it, or Run's patience ends.
-  WakeAt(received + kReleaseGrace);
+  std::optional<LandedFlight> landed = flights_.Land(answer.batch_id, std::move(outcome));
+  if (landed.has_value()) Deliver(*std::move(landed));
 }
 
 absl::StatusOr<ExpertBatchResult> ExpertExchange::ReadAnswer(
@@ -200,15 +192,6 @@ absl::StatusOr<ExpertBatchResult> ExpertExchange::ReadAnswer(
   return result;
 }
 
-void ExpertExchange::OnReleased(uint64_t id) {
-  // On a thread of gRPC's, inside of it: what landed is delivered by Run.
-  std::optional<LandedFlight> landed = flights_.Release(id);
-  if (!landed.has_value()) return;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  landed_.push_back(*std::move(landed));
-  changed_.notify_all();
-}
-
 void ExpertExchange::OnClosed(const absl::Status& status, std::shared_ptr<grpc::Channel> channel) {
   const absl::Status reason = absl::UnavailableError(
       status.ok() ? "the stream has ended" : absl::StrCat("the stream broke: ", status.ToString()));
@@ -231,30 +214,22 @@ absl::Time ExpertExchange::KeepDeadlines() {
   const absl::Time now = absl::Now();
   FlightTable::Expiry expiry = flights_.Expire(
       now, Named(absl::DeadlineExceededError("no answer before the batch's deadline")));
+  for (const uint64_t id : expiry.ids) stream_->Withdraw(id);
   for (LandedFlight& landed : expiry.landed) Deliver(std::move(landed));
-  bool written = false;
-  for (const uint64_t id : expiry.held) written |= !stream_->Withdraw(id);
-  if (!written) return expiry.next;
-  const absl::Time patience_ends = expiry.held_since + kReleaseGrace;
-  if (now < patience_ends) return std::min(expiry.next, patience_ends);
-  stream_->Cancel();  // then OnClosed answers all, and the connection's end releases the rows
   return expiry.next;
 }
 
 void ExpertExchange::Run() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
-    std::vector<LandedFlight> landed;
-    landed.swap(landed_);
     std::shared_ptr<grpc::Channel> closed_channel = std::move(closed_channel_);
     wake_ = absl::InfiniteFuture();
     lock.unlock();
-    closed_channel.reset();  // releases the rows that the transport still holds
-    for (LandedFlight& flight : landed) Deliver(std::move(flight));
+    closed_channel.reset();
     const absl::Time next = KeepDeadlines();
     lock.lock();
     wake_ = std::min(wake_, next);
-    if (!landed_.empty() || closed_channel_ != nullptr) continue;
+    if (closed_channel_ != nullptr) continue;
     if (closed_.has_value() && flights_.empty()) break;
     const absl::Duration wait = std::min(wake_ - absl::Now(), absl::Minutes(1));
     if (wait > absl::ZeroDuration()) changed_.wait_for(lock, absl::ToChronoMicroseconds(wait));

@@ -26,8 +26,8 @@
 
 namespace tramontane {
 
-// Thread-safe. Answers are delivered from gRPC's threads; deadlines, the rare answer whose rows the
-// transport still holds, and the end of the stream from Run's thread.
+// Thread-safe. Answers and the end of the stream are delivered from gRPC's threads, deadlines from
+// Run's.
 class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
  public:
   static std::shared_ptr<ExpertExchange> Open(
@@ -55,7 +55,6 @@ class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
   absl::Status CheckBatch(const ExpertBatch& batch) const;
   void OnMessage(const grpc::ByteBuffer& buffer);
   void OnClosed(const absl::Status& status, std::shared_ptr<grpc::Channel> channel);
-  void OnReleased(uint64_t id);
   absl::StatusOr<ExpertBatchResult> ReadAnswer(const FlightTable::Shape& shape,
                                                const WireExpertResult& answer,
                                                const std::vector<Piece>& rows,
@@ -74,7 +73,6 @@ class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
 
   std::mutex mutex_;
   std::condition_variable changed_;                                        // of anything below
-  std::vector<LandedFlight> landed_ ABSL_GUARDED_BY(mutex_);               // to be answered by Run
   absl::Time wake_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();       // when Run looks again
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);             // the stream has ended
   std::shared_ptr<grpc::Channel> closed_channel_ ABSL_GUARDED_BY(mutex_);  // for Run to let go

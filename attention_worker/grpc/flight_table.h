@@ -28,24 +28,23 @@ struct Flight {
   absl::Duration encode;  // part of serialize
 };
 
-// A batch whose outcome is known and whose rows nobody reads any more: call done(outcome).
+// A batch whose outcome is known: call done(outcome).
 struct LandedFlight {
   ExpertClient::Done done;
   absl::StatusOr<ExpertBatchResult> outcome;
 };
 
-// A flight lands when two things have happened, in either order: its outcome is known (an answer,
-// the deadline, the end of the stream), and the transport has released its rows. Thread-safe;
-// calls nobody.
+// A flight leaves the table with its outcome: an answer, its deadline, or the end of the stream,
+// whichever comes first. Thread-safe; calls nobody.
 class FlightTable {
  public:
   // The id of a new flight, never 0. UNAVAILABLE after FailAll, RESOURCE_EXHAUSTED at the limit.
-  absl::StatusOr<uint64_t> Add(Flight flight, bool holds_rows);
+  absl::StatusOr<uint64_t> Add(Flight flight);
 
   // How long encoding took, known once the id is.
   void SetEncode(uint64_t id, absl::Duration encode);
 
-  // The flight without its `done`; absent where the id has no outcome to wait for.
+  // The flight without its `done`; absent where nobody waits for the id any more.
   struct Shape {
     DType row_dtype;
     int64_t num_pairs;
@@ -55,41 +54,27 @@ class FlightTable {
   };
   std::optional<Shape> Find(uint64_t id) const;
 
-  // The first outcome of a flight holds; later ones, and those of unknown ids, are dropped.
-  std::optional<LandedFlight> Settle(uint64_t id, absl::StatusOr<ExpertBatchResult> outcome);
-  std::optional<LandedFlight> Release(uint64_t id);
+  // Absent where nobody waits for the id any more.
+  std::optional<LandedFlight> Land(uint64_t id, absl::StatusOr<ExpertBatchResult> outcome);
 
-  // Gives flights past their deadline the outcome DEADLINE_EXCEEDED; `landed` of them are ready,
-  // `held` are not, because the transport still reads their rows.
+  // Lands the flights that are past their deadline, with `status`.
   struct Expiry {
     std::vector<LandedFlight> landed;
-    std::vector<uint64_t> held;
-    // When to call again: the next deadline; the infinite future where there is none.
-    absl::Time next;
-    // When the longest held flight got its outcome; the infinite future where none is held.
-    absl::Time held_since;
+    std::vector<uint64_t> ids;  // of those
+    absl::Time next;            // deadline; the infinite future where there is none
   };
   Expiry Expire(absl::Time now, const absl::Status& status);
 
-  // Settles all that is in flight, and refuses new flights, with `status`.
+  // Lands all that is in flight, and refuses new flights, with `status`.
   std::vector<LandedFlight> FailAll(const absl::Status& status);
 
   bool empty() const;
 
  private:
-  struct Entry {
-    Flight flight;
-    bool holds_rows = false;
-    std::optional<absl::StatusOr<ExpertBatchResult>> outcome;
-    absl::Time settled = absl::InfiniteFuture();
-  };
-  std::optional<LandedFlight> LandIfReady(std::unordered_map<uint64_t, Entry>::iterator entry)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-
   mutable std::mutex mutex_;
   uint64_t last_id_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);
-  std::unordered_map<uint64_t, Entry> entries_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_map<uint64_t, Flight> flights_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tramontane

@@ -61,8 +61,8 @@ void InProcessExpertClient::Execute(ExpertBatch batch, Done done) {
   task.rows_per_expert = std::move(batch.rows_per_expert);
   task.row_indices = std::move(batch.row_indices);
   task.deadline = batch.deadline;
-  executor_.Submit(std::move(task), [done = std::move(done), row_bytes,
-                                     begin](absl::StatusOr<ExpertTaskResult> result) {
+  executor_.Submit(std::move(task), [done = std::move(done), owner = std::move(batch.rows_owner),
+                                     row_bytes, begin](absl::StatusOr<ExpertTaskResult> result) {
     if (!result.ok()) {
       done(result.status());
     } else {

@@ -36,7 +36,13 @@ std::vector<int32_t> LongPrompt(int length) {
 
 class AttentionWorkerTest : public ::testing::Test {
  protected:
-  void SetUp() override { Load({.placement = TwoWorkers}); }
+  // Two workers with half of the experts each; a worker that is gone is not waited for.
+  void SetUp() override {
+    Load({.attention = {.kv_cache_tokens = 4096,
+                        .max_step_tokens = 512,
+                        .expert_wait_timeout_ms = 0},
+          .placement = TwoWorkers});
+  }
 
   void Load(const ModelOptions& options) {
     auto model = LoadModel(CheckpointDirectory("tiny_f32"), options);
@@ -217,6 +223,7 @@ TEST_F(AttentionWorkerTest, AFailedStepRunAgainGivesTheSameBits) {
     EXPECT_THAT(std::string(failed.status().message()),
                 AllOf(HasSubstr(client->address()), HasSubstr("gone away"), HasSubstr("layer 0")));
     client->AnswerWithExperts();
+    model_.directory->SetClients(model_.clients);
     const auto result = Step({Chunk(7, 0, kPrompt)});
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(result->chunks[0].sampled->token_id, expected[0].token_ids[0]);
@@ -225,60 +232,15 @@ TEST_F(AttentionWorkerTest, AFailedStepRunAgainGivesTheSameBits) {
   }
 }
 
-TEST_F(AttentionWorkerTest, AnAnswerOfTheWrongShapeIsInternal) {
-  ASSERT_TRUE(Add(1, 100).ok());
-  model_.clients[0]->AnswerWith([](const ExpertBatch&) { return ExpertBatchResult(); });
-  const auto result = Step({Chunk(1, 0, kPrompt)});
-  EXPECT_EQ(result.status().code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(result.status().message()), HasSubstr("found 0"));
-}
-
-TEST_F(AttentionWorkerTest, ARowThatIsNotFiniteIsInternal) {
-  ASSERT_TRUE(Add(1, 100).ok());
-  model_.clients[1]->AnswerWith([](const ExpertBatch& batch) {
-    const auto row = std::make_shared<std::vector<float>>(batch.hidden_size, 0.0f);
-    row->back() = std::numeric_limits<float>::quiet_NaN();
-    ExpertBatchResult result;
-    result.row_pointers.assign(batch.row_indices.size(),
-                               reinterpret_cast<const std::byte*>(row->data()));
-    result.owner = row;
-    return result;
-  });
-  const auto result = Step({Chunk(1, 0, kPrompt)});
-  EXPECT_EQ(result.status().code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(result.status().message()), HasSubstr("NaN"));
-}
-
-TEST_F(AttentionWorkerTest, AFailureWaitsForTheOtherBatches) {
+TEST_F(AttentionWorkerTest, AFailedStepLeavesRowsToThoseWhoStillReadThem) {
   ASSERT_TRUE(Add(1, 100).ok());
   model_.clients[0]->AnswerWith([](const ExpertBatch&) { return absl::UnavailableError("gone"); });
   model_.clients[1]->Hold();
-  absl::StatusOr<StepResult> result = absl::UnknownError("still running");
-  std::thread step([&] { result = Step({Chunk(1, 0, kPrompt)}); });
-  // The held batch refers to the step's rows; the step must still be there when it is computed,
-  // which the address sanitizer would see.
-  model_.clients[1]->WaitForHeld(1);
+  EXPECT_EQ(Step({Chunk(1, 0, kPrompt)}).status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(Step({Chunk(1, 0, kPrompt)}).status().code() == absl::StatusCode::kUnavailable);
+  model_.worker.reset();
+  // The held batches are computed after all else is gone, which the address sanitizer watches.
   model_.clients[1]->Release();
-  step.join();
-  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
-}
-
-TEST_F(AttentionWorkerTest, AFailureWaitsForTheOtherMicroBatchToo) {
-  Load({.attention = {.ping_pong_min_rows = 2}, .placement = TwoWorkers});
-  ASSERT_TRUE(Add(1, 100).ok());
-  model_.clients[0]->Hold();
-  std::atomic<int> answered = 0;
-  model_.clients[1]->AnswerWith([&](const ExpertBatch&) {
-    ++answered;
-    return absl::UnavailableError("gone");
-  });
-  absl::StatusOr<StepResult> result = absl::UnknownError("still running");
-  std::thread step([&] { result = Step({Chunk(1, 0, kPrompt)}); });
-  model_.clients[0]->WaitForHeld(2);  // one of each micro-batch, both refer to the step's rows
-  model_.clients[0]->Release();
-  step.join();
-  EXPECT_EQ(answered, 2);
-  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(AttentionWorkerTest, AnswersMayComeFromOtherThreads) {

@@ -37,6 +37,32 @@ void RoutingCounter::OnHop(std::string_view /*worker_address*/, int /*layer*/,
   hops.push_back(status);
 }
 
+void RoutingCounter::OnRetry(std::string_view /*worker_address*/, int /*layer*/,
+                             std::string_view reason) {
+  retries.emplace_back(reason);
+  retried_ = true;
+  retried_.notify_all();
+}
+
+void RoutingCounter::OnSetAside(std::string_view worker_address, const absl::Status& /*reason*/) {
+  set_aside.emplace_back(worker_address);
+}
+
+void RoutingCounter::OnHedge(std::string_view /*worker_address*/, int /*layer*/) { ++hedges; }
+
+void RoutingCounter::OnLateAnswers(int64_t count) { late_answers += count; }
+
+void RoutingCounter::OnExpertWaitBegin(int /*layer*/) {
+  ++expert_waits;
+  ++running_expert_waits;
+}
+
+void RoutingCounter::OnExpertWaitEnd(int /*layer*/, absl::Duration /*waited*/) {
+  --running_expert_waits;
+}
+
+void RoutingCounter::OnStall(int /*layer*/, absl::Duration /*stall*/) { ++stalls; }
+
 void RoutingCounter::OnStep(int64_t num_rows, absl::Duration /*total*/,
                             absl::Duration /*expert_wait*/) {
   steps.push_back(num_rows);

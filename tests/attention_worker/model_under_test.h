@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_TESTS_ATTENTION_WORKER_MODEL_UNDER_TEST_H_
 #define TRAMONTANE_TESTS_ATTENTION_WORKER_MODEL_UNDER_TEST_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -32,17 +33,37 @@ struct ModelOptions {
   std::function<Placement(const MixtralConfig&)> placement = nullptr;
 };
 
-// Counts what the router chose.
+// Counts what it is told. Read by the thread that runs the steps, but for WaitForRetry.
 class RoutingCounter : public StepObserver {
  public:
   void OnRouted(int layer, std::span<const int64_t> tokens_per_expert) override;
   void OnHop(std::string_view worker_address, int layer, const absl::Status& status,
              const HopTiming& timing) override;
+  void OnRetry(std::string_view worker_address, int layer, std::string_view reason) override;
+  void OnSetAside(std::string_view worker_address, const absl::Status& reason) override;
+  void OnHedge(std::string_view worker_address, int layer) override;
+  void OnLateAnswers(int64_t count) override;
+  void OnExpertWaitBegin(int layer) override;
+  void OnExpertWaitEnd(int layer, absl::Duration waited) override;
+  void OnStall(int layer, absl::Duration stall) override;
   void OnStep(int64_t num_rows, absl::Duration total, absl::Duration expert_wait) override;
+
+  // Returns once rows were sent again.
+  void WaitForRetry() { retried_.wait(false); }
 
   std::vector<std::vector<int64_t>> expert_tokens;  // [L][E]
   std::vector<absl::Status> hops;
-  std::vector<int64_t> steps;  // rows of each
+  std::vector<int64_t> steps;          // rows of each
+  std::vector<std::string> retries;    // reasons
+  std::vector<std::string> set_aside;  // addresses
+  int hedges = 0;
+  int64_t late_answers = 0;
+  int expert_waits = 0;
+  int running_expert_waits = 0;
+  int stalls = 0;
+
+ private:
+  std::atomic<bool> retried_ = false;
 };
 
 struct ModelUnderTest {

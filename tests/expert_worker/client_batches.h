@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_TESTS_EXPERT_WORKER_CLIENT_BATCHES_H_
 #define TRAMONTANE_TESTS_EXPERT_WORKER_CLIENT_BATCHES_H_
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +26,9 @@ inline ExpertBatch SomeBatch(const std::vector<std::byte>& rows, DType dtype) {
   batch.row_dtype = dtype;
   batch.hidden_size = kHiddenSize;
   batch.num_rows = static_cast<int64_t>(rows.size() / (kHiddenSize * DTypeSize(dtype)));
-  batch.rows = rows.data();
+  const auto owner = std::make_shared<const std::vector<std::byte>>(rows);
+  batch.rows = owner->data();
+  batch.rows_owner = owner;
   batch.expert_ids = {3, 0};
   batch.rows_per_expert = {1, 2};
   batch.row_indices = {1, 0, 1};

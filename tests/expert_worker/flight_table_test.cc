@@ -20,53 +20,50 @@ Flight SomeFlight(absl::Time deadline = absl::InfiniteFuture()) {
 const absl::Time kNow = absl::FromUnixSeconds(1'000'000);
 const absl::Status kLate = absl::DeadlineExceededError("late");
 
-TEST(FlightTableTest, LandsWhenAnsweredAndReleasedInEitherOrder) {
+TEST(FlightTableTest, TheFirstOutcomeHolds) {
   FlightTable table;
-  const uint64_t first = *table.Add(SomeFlight(), true);
-  const uint64_t second = *table.Add(SomeFlight(), true);
-  EXPECT_FALSE(table.Settle(first, ExpertBatchResult()).has_value());
-  EXPECT_TRUE(table.Release(first).has_value());
-  EXPECT_FALSE(table.Release(second).has_value());
-  EXPECT_TRUE(table.Settle(second, ExpertBatchResult()).has_value());
+  const uint64_t id = *table.Add(SomeFlight(kNow));
+  const FlightTable::Expiry expiry = table.Expire(kNow, kLate);
+  EXPECT_THAT(expiry.ids, ElementsAre(id));
+  ASSERT_EQ(expiry.landed.size(), 1u);
+  EXPECT_EQ(expiry.landed[0].outcome.status(), kLate);
+  EXPECT_FALSE(table.Find(id).has_value());
+  EXPECT_FALSE(table.Land(id, ExpertBatchResult()).has_value());
   EXPECT_TRUE(table.empty());
 }
 
-TEST(FlightTableTest, TheFirstOutcomeHolds) {
+TEST(FlightTableTest, AnAnswerLandsItsFlightOnly) {
   FlightTable table;
-  const uint64_t id = *table.Add(SomeFlight(kNow), true);
-  EXPECT_THAT(table.Expire(kNow, kLate).held, ElementsAre(id));
-  EXPECT_FALSE(table.Find(id).has_value());
-  EXPECT_FALSE(table.Settle(id, ExpertBatchResult()).has_value());
-  const std::optional<LandedFlight> landed = table.Release(id);
-  ASSERT_TRUE(landed.has_value());
-  EXPECT_EQ(landed->outcome.status(), kLate);
+  const uint64_t first = *table.Add(SomeFlight());
+  const uint64_t second = *table.Add(SomeFlight());
+  EXPECT_TRUE(table.Land(second, ExpertBatchResult()).has_value());
+  EXPECT_TRUE(table.Find(first).has_value());
+  EXPECT_FALSE(table.empty());
 }
 
 TEST(FlightTableTest, ExpiryTellsTheNextDeadline) {
   FlightTable table;
-  ASSERT_TRUE(table.Add(SomeFlight(kNow), false).ok());
-  ASSERT_TRUE(table.Add(SomeFlight(kNow + absl::Seconds(2)), false).ok());
-  ASSERT_TRUE(table.Add(SomeFlight(kNow + absl::Seconds(1)), false).ok());
+  ASSERT_TRUE(table.Add(SomeFlight(kNow)).ok());
+  ASSERT_TRUE(table.Add(SomeFlight(kNow + absl::Seconds(2))).ok());
+  ASSERT_TRUE(table.Add(SomeFlight(kNow + absl::Seconds(1))).ok());
   const FlightTable::Expiry expiry = table.Expire(kNow, kLate);
   EXPECT_EQ(expiry.landed.size(), 1u);
   EXPECT_EQ(expiry.next, kNow + absl::Seconds(1));
-  EXPECT_EQ(expiry.held_since, absl::InfiniteFuture());
 }
 
 TEST(FlightTableTest, AfterFailAllNothingIsAdded) {
   FlightTable table;
-  ASSERT_TRUE(table.Add(SomeFlight(), false).ok());
+  ASSERT_TRUE(table.Add(SomeFlight()).ok());
   const absl::Status gone = absl::UnavailableError("gone");
   const std::vector<LandedFlight> landed = table.FailAll(gone);
   ASSERT_EQ(landed.size(), 1u);
   EXPECT_EQ(landed[0].outcome.status(), gone);
-  EXPECT_EQ(table.Add(SomeFlight(), false).status(), gone);
+  EXPECT_EQ(table.Add(SomeFlight()).status(), gone);
 }
 
 TEST(FlightTableTest, UnknownIdsAreIgnored) {
   FlightTable table;
-  EXPECT_FALSE(table.Settle(5, ExpertBatchResult()).has_value());
-  EXPECT_FALSE(table.Release(5).has_value());
+  EXPECT_FALSE(table.Land(5, ExpertBatchResult()).has_value());
   EXPECT_FALSE(table.Find(5).has_value());
 }
 
@@ -74,7 +71,7 @@ TEST(FlightTableTest, TheTableIsBounded) {
   FlightTable table;
   absl::Status status;
   for (int i = 0; i < 100'000 && status.ok(); ++i) {
-    status = table.Add(SomeFlight(), false).status();
+    status = table.Add(SomeFlight()).status();
   }
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
 }

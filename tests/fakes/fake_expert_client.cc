@@ -89,6 +89,11 @@ void FakeExpertClient::Execute(ExpertBatch batch, Done done) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     batches_.push_back(batch);
+    batches_.back().rows_owner = nullptr;
+    if (hold_when_ != nullptr && hold_when_()) {
+      holding_ = true;
+      hold_when_ = nullptr;
+    }
     if (holding_) {
       held_.emplace_back(std::move(batch), std::move(done));
       held_changed_.notify_all();
@@ -117,6 +122,11 @@ void FakeExpertClient::Hold() {
   holding_ = true;
 }
 
+void FakeExpertClient::HoldWhen(std::function<bool()> begins) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  hold_when_ = std::move(begins);
+}
+
 void FakeExpertClient::WaitForHeld(size_t count) {
   std::unique_lock<std::mutex> lock(mutex_);
   held_changed_.wait(lock, [this, count] { return held_.size() >= count; });
@@ -127,6 +137,7 @@ void FakeExpertClient::Release() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     holding_ = false;
+    hold_when_ = nullptr;
     held.swap(held_);
   }
   for (auto& [batch, done] : held) done(AnswerTo(batch));

@@ -63,8 +63,15 @@ class FakeExpertClient : public ExpertClient {
   void AnswerWith(Answer answer);
   void AnswerWithExperts() { AnswerWith(nullptr); }
 
+  // The experts' rows, for an answer that a test has set.
+  absl::StatusOr<ExpertBatchResult> Compute(const ExpertBatch& batch) const {
+    return weights_->Compute(batch);
+  }
+
   // From now on batches are held back until Release, which answers them on the caller's thread.
   void Hold();
+  // From the first batch on at which `begins` returns true.
+  void HoldWhen(std::function<bool()> begins);
   // Returns once `count` batches are held.
   void WaitForHeld(size_t count);
   // Answers what is held; later batches are no longer held.
@@ -82,7 +89,8 @@ class FakeExpertClient : public ExpertClient {
 
   mutable std::mutex mutex_;
   std::condition_variable held_changed_;
-  Answer answer_ ABSL_GUARDED_BY(mutex_);  // null: the experts' rows
+  Answer answer_ ABSL_GUARDED_BY(mutex_);                    // null: the experts' rows
+  std::function<bool()> hold_when_ ABSL_GUARDED_BY(mutex_);  // null: never
   bool holding_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::pair<ExpertBatch, Done>> held_ ABSL_GUARDED_BY(mutex_);
   std::vector<ExpertBatch> batches_ ABSL_GUARDED_BY(mutex_);

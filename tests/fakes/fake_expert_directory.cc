@@ -27,8 +27,16 @@ void FakeExpertDirectory::SetClients(
 std::shared_ptr<const ExpertPlacement> FakeExpertDirectory::AwaitChange(
     const std::shared_ptr<const ExpertPlacement>& seen, absl::Time deadline) const {
   std::unique_lock<std::mutex> lock(mutex_);
+  ++num_waiting_;
+  changed_.notify_all();
   changed_.wait_until(lock, absl::ToChronoTime(deadline), [&] { return placement_ != seen; });
+  --num_waiting_;
   return placement_;
+}
+
+void FakeExpertDirectory::WaitForWaiter() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return num_waiting_ > 0; });
 }
 
 void FakeExpertDirectory::SetAside(const std::shared_ptr<ExpertClient>& client,

@@ -33,6 +33,8 @@ class FakeExpertDirectory : public ExpertDirectory {
   std::vector<std::pair<std::string, absl::Status>> set_aside() const;
   // Workers come and go.
   void SetClients(const std::vector<std::shared_ptr<FakeExpertClient>>& clients);
+  // Returns once somebody is in AwaitChange.
+  void WaitForWaiter();
 
  private:
   const int num_layers_;
@@ -41,6 +43,7 @@ class FakeExpertDirectory : public ExpertDirectory {
   mutable std::condition_variable changed_;
   std::shared_ptr<const ExpertPlacement> placement_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<std::string, absl::Status>> set_aside_ ABSL_GUARDED_BY(mutex_);
+  mutable int num_waiting_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tramontane

@@ -42,6 +42,30 @@ TEST_F(AttentionMetricsTest, HopIsSplitIntoItsPhasesAndFailuresAreApart) {
             1);
 }
 
+TEST_F(AttentionMetricsTest, FailuresAreToldByReasonAndWorker) {
+  metrics_.OnRetry("w:1", 0, "SILENT");
+  metrics_.OnRetry("w:2", 1, "SILENT");
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_retries_total", {{"reason", "SILENT"}}), 2);
+  metrics_.OnSetAside("w:1", absl::DeadlineExceededError("silent"));
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_workers_set_aside_total",
+                        {{"worker", "w:1"}, {"status", "DEADLINE_EXCEEDED"}}),
+            1);
+  metrics_.OnHedge("w:1", 0);
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_hedges_total", {}), 1);
+  metrics_.OnLateAnswers(3);
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_late_answers_total", {}), 3);
+  metrics_.OnStall(0, absl::Seconds(1));
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_stall_seconds", {}), 1);
+}
+
+TEST_F(AttentionMetricsTest, AWaitForExpertsIsSeenWhileItLastsAndAfterwards) {
+  metrics_.OnExpertWaitBegin(0);
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_waiting", {}), 1);
+  metrics_.OnExpertWaitEnd(0, absl::Seconds(2));
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_waiting", {}), 0);
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_wait_seconds", {}), 1);
+}
+
 TEST_F(AttentionMetricsTest, WorkersComeAndGo) {
   metrics_.SetWorkerUp("w:1", true);
   metrics_.SetWorkerUp("w:1", false);

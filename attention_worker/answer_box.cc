@@ -1,0 +1,44 @@
+#include "attention_worker/answer_box.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/time/clock.h"
+
+namespace tramontane {
+namespace {
+
+// A wait is cut into parts of at most this, so that no time overflows.
+constexpr absl::Duration kLongestWait = absl::Minutes(10);
+
+}  // namespace
+
+bool AnswerBox::Put(size_t batch, absl::StatusOr<ExpertBatchResult> answer) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (closed_) return false;
+  failed_ |= !answer.ok();
+  arrived_.push_back({batch, std::move(answer)});
+  if (Enough()) enough_.notify_one();
+  return true;
+}
+
+std::vector<ArrivedAnswer> AnswerBox::TakeUntil(size_t count, absl::Time until) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  wanted_ = count;
+  while (!Enough()) {
+    const absl::Duration left = std::min(until - absl::Now(), kLongestWait);
+    if (left <= absl::ZeroDuration()) break;
+    enough_.wait_for(lock, absl::ToChronoMicroseconds(left) + std::chrono::microseconds(1));
+  }
+  failed_ = false;
+  return std::exchange(arrived_, {});
+}
+
+std::vector<ArrivedAnswer> AnswerBox::Close() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  closed_ = true;
+  return std::exchange(arrived_, {});
+}
+
+}  // namespace tramontane

@@ -1,0 +1,73 @@
+#include "attention_worker/replica_load.h"
+
+#include <gtest/gtest.h>
+
+namespace tramontane {
+namespace {
+
+const absl::Time kNow = absl::FromUnixSeconds(1'000'000);
+
+// Answers a batch of 100 units at so many seconds each.
+void Answer(ReplicaLoad& load, double seconds_per_unit, absl::Time now = kNow) {
+  const double ahead = load.Begin(100);
+  load.Answered(100, ahead, absl::Seconds(seconds_per_unit * ahead), now);
+}
+
+TEST(ReplicaLoadTest, CountsWhatIsOutstanding) {
+  ReplicaLoad load;
+  EXPECT_EQ(load.Begin(10), 10);
+  EXPECT_EQ(load.Begin(20), 30);
+  load.Failed(10);
+  EXPECT_EQ(load.Read().outstanding_units, 20);
+  load.Answered(20, 30, absl::Seconds(3), kNow);
+  EXPECT_EQ(load.Read().outstanding_units, 0);
+  EXPECT_DOUBLE_EQ(*load.Read().seconds_per_unit, 0.1);  // queueing behind the first included
+}
+
+TEST(ReplicaLoadTest, FailuresSayNothingOfTheSpeed) {
+  ReplicaLoad load;
+  load.Begin(10);
+  load.Failed(10);
+  EXPECT_FALSE(load.Read().seconds_per_unit.has_value());
+}
+
+TEST(ReplicaLoadTest, FollowsAChangeOfSpeed) {
+  ReplicaLoad load;
+  for (int i = 0; i < 10; ++i) Answer(load, 1);
+  for (int i = 0; i < 40; ++i) Answer(load, 10);
+  EXPECT_NEAR(*load.Read().seconds_per_unit, 10, 0.5);
+}
+
+TEST(ReplicaLoadTest, OneAnswerAfterAStandstillDoesNotMarkAWorkerAsSlow) {
+  ReplicaLoad load;
+  for (int i = 0; i < 10; ++i) Answer(load, 1);
+  Answer(load, 10'000);
+  EXPECT_LT(*load.Read().seconds_per_unit, 1.5);
+}
+
+TEST(ReplicaLoadTest, AWorkerThatWasNotMeasuredCountsAsTheMeanOfTheOthers) {
+  ReplicaLoad a, b, unknown;
+  Answer(a, 1);
+  Answer(b, 3);
+  const auto speeds = EstimateSpeeds(std::vector{a.Read(), b.Read(), unknown.Read()}, kNow);
+  EXPECT_DOUBLE_EQ(speeds[2].seconds_per_unit, 2);
+}
+
+TEST(ReplicaLoadTest, NobodyMeasuredIsAllEqual) {
+  ReplicaLoad a, b;
+  const auto speeds = EstimateSpeeds(std::vector{a.Read(), b.Read()}, kNow);
+  EXPECT_EQ(speeds[0].seconds_per_unit, speeds[1].seconds_per_unit);
+}
+
+TEST(ReplicaLoadTest, SlownessIsForgottenWhileNothingIsSent) {
+  ReplicaLoad fast, slow;
+  Answer(fast, 1);
+  Answer(slow, 100);
+  const std::vector readings = {fast.Read(), slow.Read()};
+  EXPECT_NEAR(EstimateSpeeds(readings, kNow)[1].seconds_per_unit, 100, 1e-9);
+  EXPECT_NEAR(EstimateSpeeds(readings, kNow + absl::Minutes(3))[1].seconds_per_unit, 1, 0.01);
+  EXPECT_EQ(EstimateSpeeds(readings, kNow + absl::Minutes(3))[0].seconds_per_unit, 1);
+}
+
+}  // namespace
+}  // namespace tramontane
