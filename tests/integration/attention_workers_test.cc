@@ -14,23 +14,13 @@
 #include "absl/time/clock.h"
 #include "proto/serving/process.h"
 #include "tests/integration/cluster.h"
+#include "tests/integration/story_streams.h"
 
 namespace tramontane {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-v1::GenerateRequest Story(size_t index, uint32_t max_tokens) {
-  v1::GenerateRequest request;
-  request.set_prompt(absl::StrCat("Once upon a time there were ", 2 + index, " wolves"));
-  request.set_max_tokens(max_tokens);
-  request.set_temperature(0.8f);
-  request.set_seed(index);
-  request.set_logprobs(true);
-  request.set_ignore_eos(true);
-  return request;
-}
 
 std::unique_ptr<Cluster> StartDemo(int num_attention_workers,
                                    std::vector<std::string> attention_flags = {}) {
@@ -44,75 +34,17 @@ std::unique_ptr<Cluster> StartDemo(int num_attention_workers,
   return cluster.ok() ? *std::move(cluster) : nullptr;
 }
 
-// Tokens and log-probabilities, as the bits that they are.
-std::string Bits(const v1::GenerateResponse& response) {
-  v1::GenerateResponse kept;
-  *kept.mutable_token_ids() = response.token_ids();
-  *kept.mutable_logprobs() = response.logprobs();
-  return kept.SerializeAsString();
-}
-
-// Streams on threads of their own, of which a test knows when all have begun.
-class Streams {
- public:
-  Streams(Cluster& cluster, size_t count, uint32_t max_tokens) : answers_(count), statuses_(count) {
-    for (size_t i = 0; i < count; ++i) {
-      contexts_.push_back(std::make_unique<grpc::ClientContext>());
-      contexts_.back()->set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(2));
-      readers_.push_back(cluster.stub().Generate(contexts_.back().get(), Story(i, max_tokens)));
-    }
-  }
-
-  // Reads the first message of each, so that all of them run.
-  void AwaitBegun() {
-    for (size_t i = 0; i < readers_.size(); ++i) {
-      EXPECT_TRUE(readers_[i]->Read(&answers_[i])) << i;
-    }
-  }
-
-  void Finish() {
-    std::vector<std::thread> threads;
-    for (size_t i = 0; i < readers_.size(); ++i) {
-      threads.emplace_back([this, i] {
-        v1::GenerateResponse part;
-        while (readers_[i]->Read(&part)) answers_[i].MergeFrom(part);
-        statuses_[i] = readers_[i]->Finish();
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-  }
-
-  const grpc::Status& status(size_t i) const { return statuses_[i]; }
-  std::string bits(size_t i) const { return Bits(answers_[i]); }
-
- private:
-  std::vector<std::unique_ptr<grpc::ClientContext>> contexts_;
-  std::vector<std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>>> readers_;
-  std::vector<v1::GenerateResponse> answers_;
-  std::vector<grpc::Status> statuses_;
-};
-
 constexpr size_t kStreams = 6;
 constexpr uint32_t kTokens = 200;
-
-void ExpectAsAlone(Cluster& cluster, const Streams& streams) {
-  for (size_t i = 0; i < kStreams; ++i) {
-    EXPECT_TRUE(streams.status(i).ok()) << i << ": " << streams.status(i).error_message();
-    const absl::StatusOr<v1::GenerateResponse> alone =
-        GenerateAll(cluster.stub(), Story(i, kTokens));
-    ASSERT_TRUE(alone.ok()) << alone.status();
-    EXPECT_EQ(streams.bits(i), Bits(*alone)) << i;
-  }
-}
 
 TEST(AttentionWorkersTest, RequestsOfAKilledWorkerFinishOnAnotherWithTheSameTokens) {
   std::unique_ptr<Cluster> cluster = StartDemo(2);
   ASSERT_NE(cluster, nullptr);
-  Streams streams(*cluster, kStreams, kTokens);
+  StoryStreams streams(*cluster, kStreams, kTokens);
   streams.AwaitBegun();
   cluster->attention_workers()[0].process->Signal(SIGKILL);
   streams.Finish();
-  ExpectAsAlone(*cluster, streams);
+  ExpectAsAlone(cluster->stub(), streams);
   const auto requeued =
       ReadMetric(cluster->coordinator().metrics_address, "tramontane_requeued_requests_total");
   ASSERT_TRUE(requeued.ok()) << requeued.status();
@@ -122,14 +54,14 @@ TEST(AttentionWorkersTest, RequestsOfAKilledWorkerFinishOnAnotherWithTheSameToke
 TEST(AttentionWorkersTest, ADrainedWorkerFinishesItsRequestsAndExitsWithZero) {
   std::unique_ptr<Cluster> cluster = StartDemo(2, {"--drain_timeout_s=200"});
   ASSERT_NE(cluster, nullptr);
-  Streams streams(*cluster, kStreams, kTokens);
+  StoryStreams streams(*cluster, kStreams, kTokens);
   streams.AwaitBegun();
   cluster->attention_workers()[0].process->Signal(SIGTERM);
   streams.Finish();
   const auto ended = cluster->attention_workers()[0].process->Wait(absl::Minutes(1));
   ASSERT_TRUE(ended.ok()) << ended.status();
   EXPECT_EQ(ended->exit_code, kExitOk) << ended->stderr_text;
-  ExpectAsAlone(*cluster, streams);
+  ExpectAsAlone(cluster->stub(), streams);
   const auto requeued =
       ReadMetric(cluster->coordinator().metrics_address, "tramontane_requeued_requests_total");
   ASSERT_TRUE(requeued.ok()) << requeued.status();
