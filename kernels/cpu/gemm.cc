@@ -8,7 +8,11 @@ namespace {
 // Rows whose sums a thread keeps at once: 64 KiB of the L2 cache.
 constexpr int64_t kMaxRowsAtOnce = 256;
 // With several tiles of rows, lines of a panel that are used for all rows before the next are read.
-constexpr int64_t kUnitsAtOnce = 512;
+// While memory is what a product waits for, few: the next ones stay close, in the L1 cache. Many
+// where arithmetic is, so that sums are stored and reloaded rarely. Measured: docs/benchmarks.md.
+constexpr int64_t UnitsAtOnce(int64_t num_tiles) {
+  return num_tiles <= 2 ? 32 : num_tiles == 3 ? 64 : num_tiles <= 8 ? 128 : 512;
+}
 // Consecutive weights that one thread reads before it asks for more work, so that most of what it
 // asks for ahead is its own.
 constexpr int64_t kBytesPerTask = 1 << 20;
@@ -37,7 +41,8 @@ class Multiplication {
   void Run(int64_t first_row, int64_t num_rows, int64_t panel, float* sums) const {
     const PackedPanels& weights = *problem_.weights;
     const int64_t num_units = weights.num_units();
-    const int64_t step = num_rows <= max_rows_ ? num_units : kUnitsAtOnce;
+    const int64_t num_tiles = Pieces(num_rows, max_rows_);
+    const int64_t step = num_tiles == 1 ? num_units : UnitsAtOnce(num_tiles);
     for (int64_t u = 0; u < num_units; u += step) {
       GemmTile tile;
       tile.num_units = std::min(step, num_units - u);
