@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -126,25 +128,36 @@ TEST_F(WrongWorkerTest, ExpertsOutOfRangeInDescribeAreInternal) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kInternal);
 }
 
+// A worker that is stuck must not make memory grow with every batch that is given up.
 TEST_F(WrongWorkerTest, RowsThatTheWorkerDoesNotTakeAreGivenBack) {
   // It reads nothing, so flow control and the socket's buffers fill up with rows.
   ScriptedWorker worker(TinyDescription(),
                         [](grpc::ServerContext& context, ScriptedWorker::Stream&) {
                           while (!context.IsCancelled()) std::this_thread::yield();
                         });
-  const auto client = ConnectExpertWorker(worker.address(), TinyExpectation(DType::kBF16, "d"), {});
+  auto client = ConnectExpertWorker(worker.address(), TinyExpectation(DType::kBF16, "d"), {});
   ASSERT_TRUE(client.ok()) << client.status();
   constexpr int64_t kRows = 65'536;  // 8 MiB
   const std::vector<std::byte> rows = MakeRows(kRows, kHiddenSize, DType::kBF16, 1);
   std::vector<Answer> answers(8);
+  std::vector<std::weak_ptr<const void>> owners;
   for (Answer& answer : answers) {
     ExpertBatch batch = SomeBatch(rows, DType::kBF16);
+    owners.push_back(batch.rows_owner);
     batch.deadline = absl::Now() + absl::Milliseconds(100);
     (*client)->Execute(batch, Into(answer));
   }
   for (Answer& answer : answers) {
     EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);
   }
+  const auto num_held = [&owners] {
+    return std::count_if(owners.begin(), owners.end(),
+                         [](const auto& owner) { return !owner.expired(); });
+  };
+  // The stream's window takes two, and one more is being written.
+  EXPECT_LE(num_held(), 4);
+  client->reset();
+  while (num_held() > 0) std::this_thread::yield();
 }
 
 }  // namespace
