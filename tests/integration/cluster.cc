@@ -25,12 +25,6 @@ absl::Status ToAbslStatus(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
-
 void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
 }
@@ -65,6 +59,14 @@ absl::StatusOr<std::string> Scrape(const std::string& address) {
 }
 
 }  // namespace
+
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, const TlsClient& tls) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  tls.Configure(&arguments);
+  return grpc::CreateCustomChannel(address, tls.Credentials(), arguments);
+}
 
 absl::StatusOr<ServerProcess> Cluster::StartOne(const std::string& binary,
                                                 const ClusterOptions& options,
@@ -104,18 +106,21 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const ClusterOptions& op
       StartOne("coordinator", options, peers, options.coordinator_flags);
   if (!coordinator.ok()) return coordinator.status();
   cluster->coordinator_ = *std::move(coordinator);
-  const absl::Status serving = AwaitServing(cluster->coordinator_.address, true, absl::Minutes(1));
+  const absl::Status serving =
+      AwaitServing(cluster->coordinator_.address, true, absl::Minutes(1), options.client_tls);
   if (!serving.ok()) {
     return absl::UnavailableError(
         absl::StrCat(serving.message(), "\n", cluster->coordinator_.process->StderrSoFar()));
   }
-  cluster->stub_ = v1::Inference::NewStub(Connect(cluster->coordinator_.address));
+  cluster->stub_ =
+      v1::Inference::NewStub(Connect(cluster->coordinator_.address, options.client_tls));
   return cluster;
 }
 
-absl::Status AwaitServing(const std::string& address, bool serving, absl::Duration timeout) {
+absl::Status AwaitServing(const std::string& address, bool serving, absl::Duration timeout,
+                          const TlsClient& tls) {
   std::unique_ptr<grpc::health::v1::Health::Stub> stub =
-      grpc::health::v1::Health::NewStub(Connect(address));
+      grpc::health::v1::Health::NewStub(Connect(address, tls));
   grpc::ClientContext context;
   SetDeadline(context, timeout);
   context.set_wait_for_ready(true);

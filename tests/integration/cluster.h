@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "proto/inference.grpc.pb.h"
+#include "proto/serving/tls_client.h"
 #include "tests/integration/server_process.h"
 
 namespace tramontane {
@@ -23,6 +24,7 @@ struct ClusterOptions {
   std::vector<std::string> coordinator_flags;
   std::vector<std::string> attention_flags;  // of each attention worker
   std::vector<std::string> worker_flags;     // of each expert worker
+  TlsClient client_tls;                      // towards the coordinator's API
 };
 
 class Cluster {
@@ -50,7 +52,11 @@ class Cluster {
 };
 
 // Waits until the server's overall health is (or is no longer) SERVING; DEADLINE_EXCEEDED else.
-absl::Status AwaitServing(const std::string& address, bool serving, absl::Duration timeout);
+absl::Status AwaitServing(const std::string& address, bool serving, absl::Duration timeout,
+                          const TlsClient& tls = {});
+
+// A connection of its own, taking messages of any size.
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, const TlsClient& tls = {});
 
 // The messages of one Generate call as one: text and lists concatenated, the last message's rest.
 absl::StatusOr<v1::GenerateResponse> GenerateAll(v1::Inference::Stub& stub,
