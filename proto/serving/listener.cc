@@ -24,6 +24,9 @@ constexpr int kKeepaliveTimeoutMs = 10'000;
 // How often a client may ask us; below that gRPC ends the connection ("too many pings").
 constexpr int kMinPingIntervalMs = 5'000;
 constexpr int kMaxConcurrentStreams = 1'024;  // of one connection
+constexpr int kMaxMetadataBytes = 8'192;      // headers of one call
+// A connection that has not said hello by then, TLS included, is closed.
+constexpr int kHandshakeTimeoutMs = 10'000;
 
 // Learns the full name of the service that was registered: the API has no other way to ask.
 class ServiceNamePlugin : public grpc::ServerBuilderPlugin {
@@ -62,8 +65,8 @@ void SetLimits(grpc::ServerBuilder& builder, int max_message_bytes) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  // A port that another process listens on is an error, not half of the connections.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
 }
 
 }  // namespace
@@ -77,6 +80,9 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
   if (!allowed.ok()) return allowed;
   absl::StatusOr<HostPort> parsed = ParseHostPort(options.address);
   if (!parsed.ok()) return parsed.status();
+  absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> acceptor =
+      ConnectionAcceptor::Listen(options.address);
+  if (!acceptor.ok()) return acceptor.status();
 
   grpc::EnableDefaultHealthCheckService(true);
   // Reflection can describe the health service only where its messages are linked in.
@@ -84,23 +90,28 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   std::unique_ptr<Listener> listener(new Listener);
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(
-      options.address,
-      options.credentials != nullptr ? options.credentials : grpc::InsecureServerCredentials(),
-      &port);
+  std::shared_ptr<grpc::experimental::ExternalConnectionAcceptor> connections =
+      builder.experimental().AddExternalConnectionAcceptor(
+          grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+          options.credentials != nullptr ? options.credentials : grpc::InsecureServerCredentials());
   builder.RegisterService(service);
   builder.SetOption(std::make_unique<ServiceNameOption>(&listener->service_name_));
   SetLimits(builder, options.max_message_bytes);
   if (configure) configure(builder);
   listener->server_ = builder.BuildAndStart();
-  if (listener->server_ == nullptr || port == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", options.address,
-                     ": the port is taken or the address is not this machine's"));
+  if (listener->server_ == nullptr) {
+    return absl::UnavailableError(absl::StrCat("gRPC cannot serve on ", options.address));
   }
-  listener->address_ = JoinHostPort(parsed->host, port);
+  listener->address_ = JoinHostPort(parsed->host, (*acceptor)->port());
   listener->SetServing(false);
+  listener->acceptor_ = *std::move(acceptor);
+  listener->acceptor_->Start(
+      [listener_fd = listener->acceptor_->listener_fd(), connections](int fd) {
+        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+        connection.listener_fd = listener_fd;
+        connection.fd = fd;
+        connections->HandleNewConnection(&connection);
+      });
   return listener;
 }
 
@@ -118,6 +129,7 @@ void Listener::SetServing(bool serving) {
 void Listener::Shutdown(absl::Time deadline) {
   if (server_ == nullptr) return;
   SetServing(false);
+  acceptor_.reset();
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
   server_.reset();

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "proto/serving/connection_acceptor.h"
 
 namespace grpc {
 class Server;
@@ -48,6 +49,7 @@ class Listener {
   Listener() = default;
 
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<ConnectionAcceptor> acceptor_;
   std::string service_name_;
   std::string address_;
 };

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <filesystem>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -268,6 +270,36 @@ TEST_F(SecurityTest, TheCommandLineClientShowsItsTokenAndNoLogHoldsIt) {
   EXPECT_THAT(unknown->stderr_text, HasSubstr("authorization: Bearer TOKEN"));
   EXPECT_THAT(cluster_->coordinator().process->StderrSoFar(),
               AllOf(Not(HasSubstr(token)), Not(HasSubstr(prompt))));
+}
+
+TEST_F(SecurityTest, TheCommandsOfThePageMakeCertificatesThatWork) {
+  std::ifstream page(absl::StrCat(TRAMONTANE_SOURCE_DIR, "/docs/security.md"));
+  const std::string text(std::istreambuf_iterator<char>(page), {});
+  const size_t begin = text.find("```sh\nopenssl");
+  ASSERT_NE(begin, std::string::npos);
+  const TemporaryDirectory directory;
+  const std::string script = absl::StrCat(directory.path(), "/make.sh");
+  ReplaceFile(script, text.substr(begin + 6, text.find("```", begin + 6) - begin - 6));
+  const std::string command =
+      absl::StrCat("cd ", directory.path(), " && sh -e ", script, " > log 2>&1");
+  ASSERT_EQ(std::system(command.c_str()), 0) << command;
+  const auto flags = [&directory](const std::string& name) -> std::vector<std::string> {
+    const std::string stem = absl::StrCat(directory.path(), "/", name);
+    return {absl::StrCat("--tls_cert=", stem, ".pem"), absl::StrCat("--tls_key=", stem, ".key"),
+            absl::StrCat("--tls_ca=", directory.path(), "/ca.pem")};
+  };
+  ClusterOptions options;
+  options.model = DemoModel();
+  options.worker_experts = {"0-7"};
+  options.worker_flags = flags("expert");
+  options.worker_flags.push_back("--allowed_peers=coordinator.tramontane");
+  options.coordinator_flags = flags("coordinator");
+  CertificateFiles client;
+  client.ca = absl::StrCat(directory.path(), "/ca.pem");
+  options.client_tls.identity = *TlsIdentity::Load(client, absl::Now());
+  Start(options);
+  const auto answer = GenerateAll(cluster_->stub(), StoryRequest(4));
+  EXPECT_TRUE(answer.ok()) << answer.status();
 }
 
 TEST_F(SecurityTest, ATokenIsNotSentToAnotherMachineInPlaintext) {
