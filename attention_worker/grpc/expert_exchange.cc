@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "attention_worker/worker_state.h"
 #include "kernels/finite_rows.h"
 #include "proto/wire/expert_batch.h"
 #include "proto/wire/row_pointers.h"
@@ -145,7 +146,11 @@ void ExpertExchange::OnMessage(const grpc::ByteBuffer& buffer) {
   const absl::Status decoded = DecodeExpertResult(
       message->pieces(), static_cast<size_t>(description_.max_batch_rows), &answer, &rows);
   if (answer.batch_id == 0) {
-    stream_->Cancel();  // it does not speak the protocol
+    if (decoded.ok() && answer.draining) {
+      NoteDraining();
+    } else {
+      stream_->Cancel();  // it does not speak the protocol
+    }
     return;
   }
   const std::optional<FlightTable::Shape> shape = flights_.Find(answer.batch_id);
@@ -202,6 +207,23 @@ void ExpertExchange::OnClosed(const absl::Status& status, std::shared_ptr<grpc::
   changed_.notify_all();
 }
 
+void ExpertExchange::NoteDraining() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  draining_ = true;
+  changed_.notify_all();
+}
+
+void ExpertExchange::Tell(const absl::Status& status) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (closing_ || std::exchange(told_, true)) return;
+  }
+  if (on_disconnect_ == nullptr) return;
+  ++callback_depth;
+  on_disconnect_(status);
+  --callback_depth;
+}
+
 void ExpertExchange::Close() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -228,6 +250,11 @@ void ExpertExchange::Run() {
     closed_channel.reset();
     const absl::Time next = KeepDeadlines();
     lock.lock();
+    if (draining_ && !told_) {
+      lock.unlock();
+      Tell(DrainingError(absl::StrCat("expert worker ", address_, ": it is shutting down")));
+      lock.lock();
+    }
     wake_ = std::min(wake_, next);
     if (closed_channel_ != nullptr) continue;
     if (closed_.has_value() && flights_.empty()) break;
@@ -235,12 +262,8 @@ void ExpertExchange::Run() {
     if (wait > absl::ZeroDuration()) changed_.wait_for(lock, absl::ToChronoMicroseconds(wait));
   }
   const absl::Status reason = *closed_;
-  const bool told = !closing_ && on_disconnect_ != nullptr;
   lock.unlock();
-  if (!told) return;
-  ++callback_depth;
-  on_disconnect_(reason);
-  --callback_depth;
+  Tell(reason);
 }
 
 }  // namespace tramontane

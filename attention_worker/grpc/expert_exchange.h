@@ -40,7 +40,7 @@ class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
   void Execute(ExpertBatch batch, ExpertClient::Done done);  // as ExpertClient
 
   // Keeps deadlines until the stream has ended and all is answered; then calls on_disconnect,
-  // unless Close was called.
+  // unless Close was called. It is called before, once, where the worker says that it shuts down.
   void Run();
   // Ends the stream.
   void Close();
@@ -54,6 +54,9 @@ class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
 
   absl::Status CheckBatch(const ExpertBatch& batch) const;
   void OnMessage(const grpc::ByteBuffer& buffer);
+  void NoteDraining();
+  // Calls on_disconnect, once. From Run.
+  void Tell(const absl::Status& status);
   void OnClosed(const absl::Status& status, std::shared_ptr<grpc::Channel> channel);
   absl::StatusOr<ExpertBatchResult> ReadAnswer(const FlightTable::Shape& shape,
                                                const WireExpertResult& answer,
@@ -77,6 +80,8 @@ class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);             // the stream has ended
   std::shared_ptr<grpc::Channel> closed_channel_ ABSL_GUARDED_BY(mutex_);  // for Run to let go
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;  // the worker says so
+  bool told_ ABSL_GUARDED_BY(mutex_) = false;      // on_disconnect has been called
 };
 
 }  // namespace tramontane

@@ -28,8 +28,9 @@ struct GrpcExpertClientOptions {
   absl::Duration connect_timeout = absl::Seconds(5);
   int64_t max_message_bytes = int64_t{1} << 30;
   TlsClient tls;
-  // Called once, from a thread of the client's own, when the stream has ended and the client is of
-  // no more use: every batch in flight has been answered with `status`.
+  // Called once, from a thread of the client's own, when the client is of no more use: the stream
+  // has ended, and every batch in flight has been answered with `status`; or the worker says that
+  // it shuts down (IsDraining), and answers what is in flight.
   std::function<void(const absl::Status& status)> on_disconnect;
 };
 

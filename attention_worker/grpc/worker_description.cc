@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "attention_worker/worker_state.h"
 #include "proto/expert.grpc.pb.h"
 #include "proto/wire/row_format.h"
 #include "proto/wire/status.h"
@@ -124,7 +125,7 @@ absl::Status CheckDescription(const std::string& address,
     return Mismatch(address, "checkpoint digest", expected.digest, description.digest, kSameModel);
   }
   if (description.draining) {
-    return absl::UnavailableError(absl::StrCat("expert worker ", address, " is shutting down"));
+    return DrainingError(absl::StrCat("expert worker ", address, " is shutting down"));
   }
   return absl::OkStatus();
 }

@@ -142,7 +142,7 @@ void ExecuteStream::HandleBatch(absl::Time received) {
     return;
   }
   if (!decoded.ok()) {
-    Refuse(batch.batch_id, decoded);
+    QueueMessage(ErrorMessage(batch.batch_id, decoded));
     return;
   }
   CancelBatches(batch.cancelled_batch_ids);
@@ -199,11 +199,18 @@ void ExecuteStream::CancelBatches(const std::vector<uint64_t>& batch_ids) {
   executor_->AnswerCancelled();
 }
 
-void ExecuteStream::Refuse(uint64_t batch_id, const absl::Status& status) {
+void ExecuteStream::AnnounceDraining() {
+  WireExpertResult announcement;
+  announcement.draining = true;
+  QueueMessage(MakeMessage(EncodeExpertResultHeader(announcement, 0), {}, [] {}));
+}
+
+void ExecuteStream::QueueMessage(grpc::ByteBuffer message) {
   NextSteps steps;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    answers_.push_back(ErrorMessage(batch_id, status));
+    if (ending_) return;
+    answers_.push_back(std::move(message));
     steps = Plan();
   }
   Perform(steps);

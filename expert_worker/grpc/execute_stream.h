@@ -42,6 +42,8 @@ class ExecuteStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
                                               const ExecuteStreamOptions& options,
                                               std::function<void(ExecuteStream*)> on_done);
 
+  // Tells the peer that the worker shuts down; batches are still taken.
+  void AnnounceDraining();
   // Ends the stream with UNAVAILABLE once what is outstanding is answered.
   void StartDraining();
 
@@ -69,8 +71,8 @@ class ExecuteStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void Submit(WireExpertBatch batch, std::vector<Piece> rows,
               std::shared_ptr<ReceivedMessage> message, absl::Time received);
   void CancelBatches(const std::vector<uint64_t>& batch_ids);
-  // Refuses a batch that never reached the executor.
-  void Refuse(uint64_t batch_id, const absl::Status& status);
+  // Of a batch that never reached the executor, or unasked for.
+  void QueueMessage(grpc::ByteBuffer message);
   void QueueAnswer(uint64_t batch_id, grpc::ByteBuffer answer);
   // Ends the stream; the first status wins.
   void End(const grpc::Status& status);

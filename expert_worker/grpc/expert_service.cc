@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "proto/wire/transport.h"
 
 namespace tramontane {
@@ -109,6 +110,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ExpertService::Exec
       ExecuteStream::Start(executor_, stream_options, [this](ExecuteStream* done) {
         const std::lock_guard<std::mutex> lock(mutex_);
         streams_.erase(done);
+        stream_ended_.notify_all();  // under the lock: Drain's caller may destroy the service
       });
   bool draining = false;
   {
@@ -120,20 +122,29 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ExpertService::Exec
   return stream.get();
 }
 
-void ExpertService::Drain(absl::Time deadline) {
+std::vector<std::shared_ptr<ExecuteStream>> ExpertService::streams() {
+  std::vector<std::shared_ptr<ExecuteStream>> streams;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [pointer, weak] : streams_) {
+    if (std::shared_ptr<ExecuteStream> stream = weak.lock()) streams.push_back(std::move(stream));
+  }
+  return streams;
+}
+
+void ExpertService::Drain(absl::Time deadline, absl::Duration farewell) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     draining_ = true;
   }
-  executor_->Drain(deadline);
-  std::vector<std::shared_ptr<ExecuteStream>> streams;
+  for (const std::shared_ptr<ExecuteStream>& stream : streams()) stream->AnnounceDraining();
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [pointer, weak] : streams_) {
-      if (std::shared_ptr<ExecuteStream> stream = weak.lock()) streams.push_back(std::move(stream));
-    }
+    const absl::Duration patience = std::min(farewell, deadline - absl::Now());
+    std::unique_lock<std::mutex> lock(mutex_);
+    stream_ended_.wait_for(lock, absl::ToChronoMicroseconds(patience),
+                           [this] { return streams_.empty(); });
   }
-  for (const std::shared_ptr<ExecuteStream>& stream : streams) stream->StartDraining();
+  executor_->Drain(deadline);
+  for (const std::shared_ptr<ExecuteStream>& stream : streams()) stream->StartDraining();
 }
 
 }  // namespace tramontane

@@ -25,6 +25,7 @@ enum : uint32_t {
   kQueueUs = 6,
   kComputeUs = 7,
   kSerializeUs = 8,
+  kDraining = 9,
   kRows = 15,
 };
 
@@ -69,6 +70,12 @@ absl::Status ReadScalarField(PieceReader& reader, uint32_t field, size_t max_row
       return ReadScalar(reader, "compute_us", UINT64_MAX, &result->compute_us);
     case kSerializeUs:
       return ReadScalar(reader, "serialize_us", UINT64_MAX, &result->serialize_us);
+    case kDraining: {
+      uint64_t number = 0;
+      if (absl::Status s = reader.ReadVarint(&number); !s.ok()) return s;
+      result->draining = number != 0;
+      return absl::OkStatus();
+    }
     case kRowFormat: {
       uint64_t number = 0;
       if (absl::Status s = reader.ReadVarint(&number); !s.ok()) return s;
@@ -114,6 +121,7 @@ std::string EncodeExpertResultHeader(const WireExpertResult& result, size_t rows
   AppendScalar(kQueueUs, result.queue_us, header);
   AppendScalar(kComputeUs, result.compute_us, header);
   AppendScalar(kSerializeUs, result.serialize_us, header);
+  AppendScalar(kDraining, result.draining ? 1 : 0, header);
   if (rows_bytes > 0) {
     AppendTag(kRows, WireType::kLength, header);
     AppendVarint(rows_bytes, header);

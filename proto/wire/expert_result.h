@@ -24,6 +24,7 @@ struct WireExpertResult {
   uint64_t queue_us = 0;
   uint64_t compute_us = 0;
   uint64_t serialize_us = 0;
+  bool draining = false;  // only where batch_id is 0
 };
 
 // A longer status_message is cut.

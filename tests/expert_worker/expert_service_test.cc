@@ -298,12 +298,14 @@ TEST_P(ExpertServiceTest, DrainAnswersWhatIsQueuedThenEndsTheStream) {
   server_->backend().WaitUntilHeld();
   ASSERT_TRUE(stream_->Write(SomeBatch(2)));
   WaitForQueue(1);
-  std::thread drain([this] { server_->service().Drain(absl::InfiniteFuture()); });
+  std::thread drain(
+      [this] { server_->service().Drain(absl::InfiniteFuture(), absl::ZeroDuration()); });
   v1::DescribeResponse response;
   while (!response.draining()) {
     grpc::ClientContext context;
     ASSERT_TRUE(stub_->Describe(&context, v1::DescribeRequest(), &response).ok());
   }
+  EXPECT_TRUE(Read().draining());
   server_->backend().Open();
   EXPECT_EQ(Read().rows(), Expected(1));
   EXPECT_EQ(Read().rows(), Expected(2));
@@ -311,6 +313,21 @@ TEST_P(ExpertServiceTest, DrainAnswersWhatIsQueuedThenEndsTheStream) {
   v1::ExpertResult result;
   EXPECT_FALSE(stream_->Read(&result));
   EXPECT_EQ(stream_->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_P(ExpertServiceTest, DrainSaysSoAndTakesBatchesUntilThePeerLeaves) {
+  Connect();
+  ASSERT_TRUE(stream_->Write(SomeBatch(1)));
+  EXPECT_EQ(Read().rows(), Expected(1));
+  std::thread drain([this] { server_->service().Drain(absl::InfiniteFuture(), absl::Minutes(2)); });
+  const v1::ExpertResult announcement = Read();
+  EXPECT_TRUE(announcement.draining());
+  EXPECT_EQ(announcement.batch_id(), 0u);
+  ASSERT_TRUE(stream_->Write(SomeBatch(2)));  // it was on its way
+  EXPECT_EQ(Read().rows(), Expected(2));
+  stream_->WritesDone();
+  drain.join();
+  EXPECT_TRUE(stream_->Finish().ok());
 }
 
 TEST_P(ExpertServiceTest, CountsRowsAndBatches) {

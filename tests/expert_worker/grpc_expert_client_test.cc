@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "attention_worker/worker_state.h"
 #include "tests/expert_worker/client_batches.h"
 #include "tests/expert_worker/scripted_worker.h"
 #include "tests/expert_worker/worker_server.h"
@@ -252,8 +253,25 @@ TEST_P(GrpcExpertClientTest, RefusesOtherSizesNamingBoth) {
 
 TEST_P(GrpcExpertClientTest, ADrainingWorkerIsUnavailable) {
   Connect();
-  server_->service().Drain(absl::InfiniteFuture());
-  EXPECT_EQ(Refusal(Expectation()).code(), absl::StatusCode::kUnavailable);
+  server_->service().Drain(absl::InfiniteFuture(), absl::ZeroDuration());
+  const absl::Status refused = Refusal(Expectation());
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(IsDraining(refused));
+}
+
+TEST_P(GrpcExpertClientTest, ADrainingWorkerSaysSoAndAnswersWhatIsInFlight) {
+  std::shared_ptr<ExpertClient> client = Connect();
+  server_->backend().Close();
+  Answer answer;
+  client->Execute(SomeBatch(rows_, GetParam()), Into(answer));
+  server_->backend().WaitUntilHeld();
+  std::thread drain([this] { server_->service().Drain(absl::InfiniteFuture(), absl::Minutes(2)); });
+  EXPECT_TRUE(IsDraining(disconnected_.Wait()));
+  server_->backend().Open();
+  ASSERT_TRUE(answer.Wait().ok()) << answer.Wait().status();
+  EXPECT_EQ(Bytes(*answer.Wait(), GetParam()), Expected(rows_));
+  client.reset();  // as whoever has been told does once nothing is in flight
+  drain.join();
 }
 
 TEST_P(GrpcExpertClientTest, NobodyThereIsUnavailable) {
