@@ -23,16 +23,23 @@ std::string Ranges(const std::vector<int>& ids) {
 
 }  // namespace
 
-std::string ExpertPlacement::MissingExperts() const {
+size_t ExpertPlacement::MinReplicas() const {
+  const auto least =
+      std::min_element(replicas.begin(), replicas.end(),
+                       [](const auto& a, const auto& b) { return a.size() < b.size(); });
+  return least == replicas.end() ? 0 : least->size();
+}
+
+std::string ExpertPlacement::ExpertsWithReplicas(size_t count) const {
   std::vector<std::string> layers;
   for (int layer = 0; layer < num_layers; ++layer) {
-    std::vector<int> missing;
+    std::vector<int> members;
     for (int expert = 0; expert < num_experts; ++expert) {
-      if (Replicas(layer, expert).empty()) missing.push_back(expert);
+      if (Replicas(layer, expert).size() == count) members.push_back(expert);
     }
-    if (missing.empty()) continue;
-    layers.push_back(absl::StrCat("layer ", layer, missing.size() == 1 ? ": expert " : ": experts ",
-                                  Ranges(missing)));
+    if (members.empty()) continue;
+    layers.push_back(absl::StrCat("layer ", layer, members.size() == 1 ? ": expert " : ": experts ",
+                                  Ranges(members)));
   }
   return absl::StrJoin(layers, "; ");
 }

@@ -23,7 +23,11 @@ struct ExpertPlacement {
     return replicas[static_cast<size_t>(layer) * num_experts + expert];
   }
   // "layer 0: experts 4-7; layer 1: …", "" where every expert has a worker.
-  std::string MissingExperts() const;
+  std::string MissingExperts() const { return ExpertsWithReplicas(0); }
+  // Likewise those that have so many replicas.
+  std::string ExpertsWithReplicas(size_t count) const;
+  // Of the (layer, expert) that has the fewest.
+  size_t MinReplicas() const;
 };
 
 // Thread-safe. Worker discovery implements it over DNS, a watched file and gRPC.

@@ -13,12 +13,15 @@ absl::Status ShuttingDown() {
 
 }  // namespace
 
-Admission::Admission(int num_workers, int kv_block_size, std::shared_ptr<StreamEvents> events,
+Admission::Admission(int kv_block_size, std::shared_ptr<StreamEvents> events,
                      const SchedulerOptions& options)
-    : options_(options),
-      events_(std::move(events)),
-      loads_(static_cast<size_t>(num_workers)),
-      placement_(num_workers, kv_block_size) {}
+    : options_(options), events_(std::move(events)), placement_(0, kv_block_size) {}
+
+void Admission::AddWorker() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  loads_.emplace_back();
+  placement_.AddWorker();
+}
 
 absl::Status Admission::CheckRoom() const {
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -27,8 +27,11 @@ absl::Status PastDeadline();  // a request's own
 class Admission {
  public:
   // `events` tells of cancelled streams. kv_block_size: tokens.
-  Admission(int num_workers, int kv_block_size, std::shared_ptr<StreamEvents> events,
+  Admission(int kv_block_size, std::shared_ptr<StreamEvents> events,
             const SchedulerOptions& options);
+
+  // Another worker, not ready; its index is the number of those that there were.
+  void AddWorker();
 
   // RESOURCE_EXHAUSTED where the queue is full, UNAVAILABLE once draining.
   absl::Status CheckRoom() const;
@@ -73,7 +76,7 @@ class Admission {
   mutable std::mutex mutex_;
   std::condition_variable empty_;
   WaitingQueue waiting_ ABSL_GUARDED_BY(mutex_);
-  std::vector<AttentionLoad> loads_ ABSL_GUARDED_BY(mutex_);  // [num_workers]
+  std::vector<AttentionLoad> loads_ ABSL_GUARDED_BY(mutex_);  // [number of workers]
   AttentionPlacement placement_ ABSL_GUARDED_BY(mutex_);
   int64_t num_inside_ ABSL_GUARDED_BY(mutex_) = 0;  // entered and not left
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;

@@ -25,6 +25,7 @@ class AttentionPlacement {
  public:
   // block_size: tokens, of the workers' prefix caches.
   AttentionPlacement(int num_workers, int block_size, size_t max_beginnings = size_t{1} << 16);
+  void AddWorker() { ++num_workers_; }
 
   // Of the workers that are ready; -1 where none is.
   int Choose(std::span<const int32_t> token_ids, std::span<const AttentionLoad> loads);
@@ -37,7 +38,7 @@ class AttentionPlacement {
     std::list<uint64_t>::iterator use;
   };
 
-  const int num_workers_;
+  int num_workers_;
   const size_t block_size_;
   const size_t max_beginnings_;
   std::unordered_map<uint64_t, Beginning> beginnings_;  // by the hash of whole blocks

@@ -2,6 +2,7 @@
 // on SIGTERM.
 #include "proto/serving/abseil_flag_types.h"
 
+#include <grpcpp/server_builder.h>
 #include <prometheus/registry.h>
 
 #include <algorithm>
@@ -22,6 +23,8 @@
 #include "attention_worker/grpc/attention_flags.h"
 #include "attention_worker/grpc/hosted_attention.h"
 #include "attention_worker/grpc/metric_families.h"
+#include "attention_worker/grpc/placement_service.h"
+#include "attention_worker/grpc/worker_list_file.h"
 #include "coordinator/grpc/api_port.h"
 #include "coordinator/grpc/coordinator_metrics.h"
 #include "coordinator/grpc/inference_service.h"
@@ -47,6 +50,9 @@ ABSL_FLAG(std::string, listen, "127.0.0.1:8470",
 ABSL_FLAG(std::string, attention_workers, "",
           "HOST:PORT of attention workers, separated by commas, over which requests are spread; "
           "each has expert workers of its own. Empty: attention runs in this process.");
+ABSL_FLAG(std::string, attention_workers_file, "",
+          "File with HOST:PORT of an attention worker on each line, beside --attention_workers or "
+          "in its place; read again when it changes. Workers appear and leave without a restart.");
 ABSL_FLAG(double, attention_timeout_s, 300,
           "Seconds after which an attention worker that does not answer is given up; its requests "
           "run again elsewhere.");
@@ -88,15 +94,22 @@ absl::Status CheckFlags() {
   return CheckAttentionFlags();
 }
 
+bool AttentionIsRemote() {
+  return !absl::GetFlag(FLAGS_attention_workers).empty() ||
+         !absl::GetFlag(FLAGS_attention_workers_file).empty();
+}
+
 absl::Status CheckWorkerFlags() {
-  const std::string attention_workers = absl::GetFlag(FLAGS_attention_workers);
-  if (attention_workers.empty()) return CheckExpertFlags();
-  if (!absl::GetFlag(FLAGS_expert_workers).empty() || absl::GetFlag(FLAGS_experts_in_process)) {
+  if (!AttentionIsRemote()) return CheckExpertFlags();
+  if (!absl::GetFlag(FLAGS_expert_workers).empty() ||
+      !absl::GetFlag(FLAGS_expert_workers_file).empty() ||
+      absl::GetFlag(FLAGS_experts_in_process)) {
     return absl::InvalidArgumentError(
-        "expected neither --expert_workers nor --experts_in_process beside --attention_workers: "
-        "give them to the attention workers");
+        "expected neither --expert_workers, --expert_workers_file nor --experts_in_process beside "
+        "--attention_workers or --attention_workers_file: give them to the attention workers");
   }
-  return ParseWorkerList(attention_workers, "attention_workers").status();
+  return CheckWorkerLists(absl::GetFlag(FLAGS_attention_workers), "attention_workers",
+                          absl::GetFlag(FLAGS_attention_workers_file), "attention_workers_file");
 }
 
 SchedulerOptions SchedulingOptions() {
@@ -138,7 +151,8 @@ absl::StatusOr<Security> SecurityFromFlags() {
 
 // Serves until a termination signal, then drains. Returns the exit code.
 int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& api,
-          InferenceService* service, Scheduler* scheduler, ServingGate* gate) {
+          InferenceService* service, PlacementService* placement, Scheduler* scheduler,
+          ServingGate* gate) {
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
       MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
@@ -147,7 +161,9 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& 
   listener_options.address = absl::GetFlag(FLAGS_listen);
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
   listener_options.credentials = ApiPortCredentials(api);
-  absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(listener_options, service);
+  absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(
+      listener_options, service,
+      [placement](grpc::ServerBuilder& builder) { builder.RegisterService(placement); });
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
   gate->Open([listener](bool serving) { listener->SetServing(serving); });
@@ -176,12 +192,24 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& 
 
 // Where attention runs: in this process, or behind --attention_workers.
 struct Attention {
+  std::unique_ptr<WorkerListFile> list;  // outlives what reads it
   std::unique_ptr<HostedAttention> hosted;
   std::unique_ptr<RemoteAttention> remote;
 
   std::vector<AttentionClient*> clients() const {
     if (remote != nullptr) return remote->clients();
     return {hosted->worker()};
+  }
+  v1::GetPlacementResponse Placement(const MixtralConfig& config) const {
+    if (remote == nullptr) return hosted->Placement("coordinator");
+    v1::GetPlacementResponse response;
+    response.set_role("coordinator");
+    response.set_num_layers(static_cast<uint32_t>(config.num_layers));
+    response.set_num_experts(static_cast<uint32_t>(config.num_experts));
+    for (v1::PlacedAttentionWorker& worker : remote->Placement()) {
+      *response.add_attention_workers() = std::move(worker);
+    }
+    return response;
   }
   absl::Status readiness() const {
     return remote != nullptr ? remote->readiness() : hosted->readiness();
@@ -194,21 +222,29 @@ uint64_t RandomCoordinatorId() {
 }
 
 std::unique_ptr<RemoteAttention> FindAttention(const ServedModel& model, const Security& security,
-                                               CoordinatorMetrics* metrics, ServingGate* gate) {
-  GrpcAttentionClientOptions options;
-  options.expected.digest = model.digest;
-  options.expected.compute_dtype = model.compute_dtype;
-  options.expected.config = model.config;
-  options.expected.kv_block_size = absl::GetFlag(FLAGS_kv_block_size);
-  options.expected.min_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
-  options.coordinator_id = RandomCoordinatorId();
-  options.tls = WorkerTls(security.cluster);
-  options.answer_timeout = absl::Seconds(absl::GetFlag(FLAGS_attention_timeout_s));
-  auto remote = std::make_unique<RemoteAttention>(
-      *ParseWorkerList(absl::GetFlag(FLAGS_attention_workers), "attention_workers"), options,
-      metrics, [gate](bool ready) { gate->SetReady(ready); });
+                                               WorkerListFile* list, CoordinatorMetrics* metrics,
+                                               ServingGate* gate) {
+  RemoteAttentionOptions options;
+  if (const std::string workers = absl::GetFlag(FLAGS_attention_workers); !workers.empty()) {
+    options.addresses.targets = *ParseWorkerList(workers, "attention_workers");
+  }
+  if (list != nullptr) options.addresses.listed = [list] { return list->Targets(); };
+  options.addresses.resolve = ResolveTarget;
+  GrpcAttentionClientOptions& client = options.client;
+  client.expected.digest = model.digest;
+  client.expected.compute_dtype = model.compute_dtype;
+  client.expected.config = model.config;
+  client.expected.kv_block_size = absl::GetFlag(FLAGS_kv_block_size);
+  client.expected.min_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
+  client.coordinator_id = RandomCoordinatorId();
+  client.tls = WorkerTls(security.cluster);
+  client.answer_timeout = absl::Seconds(absl::GetFlag(FLAGS_attention_timeout_s));
+  options.leave_timeout = DrainTimeoutFlag();
+  const absl::Duration patience = 2 * client.connect_timeout;
+  auto remote = std::make_unique<RemoteAttention>(std::move(options), metrics,
+                                                  [gate](bool ready) { gate->SetReady(ready); });
   // So that the first request finds the workers that are already there.
-  remote->AwaitFirstAttempts(2 * options.connect_timeout);
+  remote->AwaitFirstAttempts(patience);
   return remote;
 }
 
@@ -227,7 +263,9 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
   Scheduler scheduler(attention.clients(), model.tokenizer.get(), metrics, SchedulingOptions());
   scheduler.Start();
   if (attention.remote != nullptr) {
-    attention.remote->set_wake([&scheduler] { scheduler.Wake(); });
+    attention.remote->set_scheduler(
+        [&scheduler] { scheduler.Wake(); },
+        [&scheduler](AttentionClient* added) { scheduler.AddAttention(added); });
   }
   InferenceService::Dependencies dependencies;
   dependencies.model = &model;
@@ -239,8 +277,9 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
   dependencies.access = security.api.access.get();
   dependencies.security_metrics = &security_metrics;
   InferenceService service(dependencies);
-  const int exit_code = Serve(registry, security.api, &service, &scheduler, gate);
-  if (attention.remote != nullptr) attention.remote->set_wake(nullptr);
+  PlacementService placement([&] { return attention.Placement(model.config); });
+  const int exit_code = Serve(registry, security.api, &service, &placement, &scheduler, gate);
+  if (attention.remote != nullptr) attention.remote->set_scheduler(nullptr, nullptr);
   return exit_code;
 }
 
@@ -252,10 +291,16 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
   CoordinatorMetrics metrics(registry);
   ServingGate gate;
   Attention attention;
-  if (!absl::GetFlag(FLAGS_attention_workers).empty()) {
+  if (AttentionIsRemote()) {
     model->backend = "remote";
     AddIdentityMetrics(*registry, Identity(*model));
-    attention.remote = FindAttention(*model, security, &metrics, &gate);
+    if (const std::string file = absl::GetFlag(FLAGS_attention_workers_file); !file.empty()) {
+      absl::StatusOr<std::unique_ptr<WorkerListFile>> list =
+          WorkerListFile::Open(file, "attention_workers_file");
+      if (!list.ok()) return ExitWith(list.status());
+      attention.list = *std::move(list);
+    }
+    attention.remote = FindAttention(*model, security, attention.list.get(), &metrics, &gate);
     return RunScheduler(registry, *model, attention, security, &metrics, &gate);
   }
   const HostedAttentionOptions options = HostedAttentionFlags(security.cluster);

@@ -13,30 +13,44 @@ Scheduler::Scheduler(const std::vector<AttentionClient*>& attention, const Token
     : tokenizer_(tokenizer),
       observer_(observer),
       options_(options),
-      events_(std::make_shared<StreamEvents>(static_cast<int>(attention.size()))),
+      events_(std::make_shared<StreamEvents>()),
       open_streams_(std::make_shared<OpenStreams>()),
-      admission_(static_cast<int>(attention.size()), attention.front()->kv_cache_usage().block_size,
-                 events_, options) {
+      admission_(attention.front()->kv_cache_usage().block_size, events_, options) {
   TRAMONTANE_CHECK(options_.max_step_tokens > 0 && options_.max_running_requests > 0 &&
                    options_.max_waiting_requests >= 0);
-  for (size_t i = 0; i < attention.size(); ++i) {
-    loops_.push_back(std::make_unique<StepLoop>(static_cast<int>(i), attention[i], &admission_,
-                                                events_.get(), observer_, options_,
-                                                [this] { ReportRound(); }));
-  }
+  for (AttentionClient* one : attention) AddAttention(one);
+}
+
+void Scheduler::AddAttention(AttentionClient* attention) {
+  const std::lock_guard<std::mutex> lock(loops_mutex_);
+  events_->AddLoop();
+  admission_.AddWorker();
+  loops_.push_back(std::make_unique<StepLoop>(static_cast<int>(loops_.size()), attention,
+                                              &admission_, events_.get(), observer_, options_,
+                                              [this] { ReportRound(); }));
+  if (started_) loops_.back()->Start();
+}
+
+std::vector<StepLoop*> Scheduler::loops() const {
+  std::vector<StepLoop*> loops;
+  const std::lock_guard<std::mutex> lock(loops_mutex_);
+  for (const std::unique_ptr<StepLoop>& loop : loops_) loops.push_back(loop.get());
+  return loops;
 }
 
 Scheduler::~Scheduler() {
-  for (const std::unique_ptr<StepLoop>& loop : loops_) loop->Stop();
+  for (StepLoop* loop : loops()) loop->Stop();
   const absl::Time now = options_.clock();
   for (std::unique_ptr<Sequence>& sequence : admission_.TakeAll()) {
-    loops_.front()->End(std::move(sequence), absl::UnavailableError("the coordinator has stopped"),
-                        now);
+    loops().front()->End(std::move(sequence), absl::UnavailableError("the coordinator has stopped"),
+                         now);
   }
 }
 
 void Scheduler::Start() {
   ReportRound();
+  const std::lock_guard<std::mutex> lock(loops_mutex_);
+  started_ = true;
   for (const std::unique_ptr<StepLoop>& loop : loops_) loop->Start();
 }
 
@@ -54,7 +68,7 @@ absl::StatusOr<std::shared_ptr<TokenStream>> Scheduler::Submit(GenerationPlan pl
   // Streams that have ended but are not read to their end count here, so that clients which never
   // read cannot pile them up.
   const int64_t max_open =
-      2 * (static_cast<int64_t>(loops_.size()) * options_.max_running_requests +
+      2 * (static_cast<int64_t>(loops().size()) * options_.max_running_requests +
            options_.max_waiting_requests);
   if (open_streams_->Add() > max_open) {
     return absl::ResourceExhaustedError(
@@ -78,19 +92,19 @@ bool Scheduler::AwaitDelivered(absl::Time deadline) { return open_streams_->Awai
 
 bool Scheduler::RunOnce() {
   bool ran = false;
-  for (const std::unique_ptr<StepLoop>& loop : loops_) ran |= loop->RunOnce();
+  for (StepLoop* loop : loops()) ran |= loop->RunOnce();
   return ran;
 }
 
 int64_t Scheduler::num_running() const {
   int64_t count = 0;
-  for (const std::unique_ptr<StepLoop>& loop : loops_) count += loop->num_running();
+  for (const StepLoop* loop : loops()) count += loop->num_running();
   return count;
 }
 
 void Scheduler::ReportRound() const {
   KvCacheUsage usage;
-  for (const std::unique_ptr<StepLoop>& loop : loops_) {
+  for (const StepLoop* loop : loops()) {
     const KvCacheUsage one = loop->kv_cache_usage();
     usage.num_blocks += one.num_blocks;
     usage.num_free_blocks += one.num_free_blocks;

@@ -5,8 +5,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "attention_worker/attention_client.h"
@@ -35,7 +37,11 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // Starts the step threads. Tests may drive RunOnce themselves instead.
+  // Another attention worker, which outlives the scheduler, from now on. From any thread.
+  void AddAttention(AttentionClient* attention);
+
+  // Starts the step threads, also of workers that are added later. Tests may drive RunOnce
+  // themselves instead.
   void Start();
 
   // Queues a generation. RESOURCE_EXHAUSTED where the queue is full, DEADLINE_EXCEEDED past
@@ -65,6 +71,8 @@ class Scheduler {
 
  private:
   void ReportRound() const;
+  // They only grow in number, and stay where they are.
+  std::vector<StepLoop*> loops() const;
 
   const Tokenizer* const tokenizer_;
   SchedulerObserver* const observer_;
@@ -73,7 +81,10 @@ class Scheduler {
   const std::shared_ptr<OpenStreams> open_streams_;  // accepted and not yet dropped
   std::atomic<SequenceId> next_id_{1};
   Admission admission_;
-  std::vector<std::unique_ptr<StepLoop>> loops_;
+
+  mutable std::mutex loops_mutex_;
+  bool started_ ABSL_GUARDED_BY(loops_mutex_) = false;
+  std::vector<std::unique_ptr<StepLoop>> loops_ ABSL_GUARDED_BY(loops_mutex_);
 };
 
 }  // namespace tramontane

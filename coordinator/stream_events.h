@@ -2,11 +2,11 @@
 #ifndef TRAMONTANE_COORDINATOR_STREAM_EVENTS_H_
 #define TRAMONTANE_COORDINATOR_STREAM_EVENTS_H_
 
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <unordered_set>
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "attention_worker/attention_client.h"
@@ -18,7 +18,10 @@ namespace tramontane {
 // Thread-safe; streams may outlive the scheduler, and keep it.
 class StreamEvents {
  public:
-  explicit StreamEvents(int num_loops) : wakes_(static_cast<size_t>(num_loops)) {}
+  void AddLoop() {
+    const std::lock_guard<std::mutex> lock(wakes_mutex_);
+    wakes_.emplace_back();
+  }
 
   void Note(SequenceId id) {
     {
@@ -34,13 +37,19 @@ class StreamEvents {
   }
 
   // Of a step loop.
-  WakeSignal& wake(int loop) { return wakes_[static_cast<size_t>(loop)]; }
+  WakeSignal& wake(int loop) {
+    const std::lock_guard<std::mutex> lock(wakes_mutex_);
+    return wakes_[static_cast<size_t>(loop)];
+  }
   void WakeAll() {
+    const std::lock_guard<std::mutex> lock(wakes_mutex_);
     for (WakeSignal& wake : wakes_) wake.Raise();
   }
 
  private:
-  std::vector<WakeSignal> wakes_;
+  std::mutex wakes_mutex_;
+  std::deque<WakeSignal> wakes_ ABSL_GUARDED_BY(wakes_mutex_);  // only grows: references stay
+
   std::mutex mutex_;
   std::unordered_set<SequenceId> noted_ ABSL_GUARDED_BY(mutex_);
 };

@@ -25,13 +25,17 @@ std::string NumericHost(const addrinfo& address) {
 
 }  // namespace
 
+bool IsWorkerTarget(const std::string& target) {
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(target);
+  return parsed.ok() && parsed->port != 0;
+}
+
 absl::StatusOr<std::vector<std::string>> ParseWorkerList(const std::string& list,
                                                          const std::string& flag) {
   std::vector<std::string> targets;
   for (const absl::string_view part : absl::StrSplit(list, ',', absl::SkipWhitespace())) {
     const std::string target(absl::StripAsciiWhitespace(part));
-    const absl::StatusOr<HostPort> parsed = ParseHostPort(target);
-    if (!parsed.ok() || parsed->port == 0) {
+    if (!IsWorkerTarget(target)) {
       return absl::InvalidArgumentError(
           absl::StrCat("--", flag, ": \"", target,
                        "\" is not HOST:PORT with a port in [1, 65535]; write, for example, "

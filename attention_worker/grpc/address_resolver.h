@@ -10,6 +10,9 @@
 
 namespace tramontane {
 
+// Whether it is HOST:PORT with a port in [1, 65535].
+bool IsWorkerTarget(const std::string& target);
+
 // "HOST:PORT,HOST:PORT,…" into its parts. INVALID_ARGUMENT naming `flag` ("expert_workers") and the
 // part that is none, or for an empty list.
 absl::StatusOr<std::vector<std::string>> ParseWorkerList(const std::string& list,

@@ -147,6 +147,11 @@ absl::Status AttentionExchange::readiness() const {
   return absl::OkStatus();
 }
 
+bool AttentionExchange::draining() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return state_.draining();
+}
+
 std::optional<KvCacheUsage> AttentionExchange::kv_cache_usage() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return usage_;

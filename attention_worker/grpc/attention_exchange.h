@@ -41,6 +41,7 @@ class AttentionExchange : public std::enable_shared_from_this<AttentionExchange>
   bool lost() const;
   // OK while the worker can take sequences; else UNAVAILABLE saying why not.
   absl::Status readiness() const;
+  bool draining() const;  // the worker says that it shuts down
   // As of the last answer; absent before the first.
   std::optional<KvCacheUsage> kv_cache_usage() const;
 

@@ -6,6 +6,7 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "attention_worker/grpc/address_resolver.h"
+#include "attention_worker/grpc/worker_list_file.h"
 #include "proto/serving/host_port.h"
 
 ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
@@ -21,6 +22,9 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, expert_workers, "",
           "HOST:PORT of expert workers, separated by commas. A name that resolves to several "
           "addresses stands for a worker at each; names are resolved again every few seconds.");
+ABSL_FLAG(std::string, expert_workers_file, "",
+          "File with HOST:PORT of an expert worker on each line, beside --expert_workers or in its "
+          "place; read again when it changes. Workers appear and leave without a restart.");
 ABSL_FLAG(bool, experts_in_process, false, "Host all experts in this process; no expert workers.");
 ABSL_FLAG(std::string, worker_tls_name, "",
           "With --tls_ca: the name that certificates of workers must have; empty: the address that "
@@ -87,11 +91,22 @@ absl::Status CheckAttentionFlags() {
 
 absl::Status CheckExpertFlags() {
   const std::string workers = absl::GetFlag(FLAGS_expert_workers);
-  if (absl::GetFlag(FLAGS_experts_in_process) == workers.empty()) {
-    return workers.empty() ? absl::OkStatus() : ParseWorkerList(workers, "expert_workers").status();
+  const std::string file = absl::GetFlag(FLAGS_expert_workers_file);
+  if (absl::GetFlag(FLAGS_experts_in_process) != (workers.empty() && file.empty())) {
+    return absl::InvalidArgumentError(
+        "expected --experts_in_process, or else --expert_workers=HOST:PORT,… or "
+        "--expert_workers_file=PATH or both");
   }
-  return absl::InvalidArgumentError(
-      "expected exactly one of --expert_workers=HOST:PORT,… and --experts_in_process");
+  return CheckWorkerLists(workers, "expert_workers", file, "expert_workers_file");
+}
+
+absl::Status CheckWorkerLists(const std::string& workers, const std::string& workers_flag,
+                              const std::string& file, const std::string& file_flag) {
+  if (!workers.empty()) {
+    absl::Status parsed = ParseWorkerList(workers, workers_flag).status();
+    if (!parsed.ok()) return parsed;
+  }
+  return file.empty() ? absl::OkStatus() : WorkerListFile::Open(file, file_flag).status();
 }
 
 std::string ModelNameFlag() {
@@ -120,11 +135,12 @@ HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> i
   options.attention.expert_timeout_ms = absl::GetFlag(FLAGS_expert_timeout_ms);
   options.attention.expert_wait_timeout_ms = absl::GetFlag(FLAGS_expert_wait_timeout_ms);
   options.attention.hedge_after = absl::GetFlag(FLAGS_hedge_after);
-  if (!absl::GetFlag(FLAGS_experts_in_process)) {
-    options.expert_workers =
-        *ParseWorkerList(absl::GetFlag(FLAGS_expert_workers), "expert_workers");
-    options.expert_tls = WorkerTls(std::move(identity));
+  options.experts_in_process = absl::GetFlag(FLAGS_experts_in_process);
+  options.expert_tls = WorkerTls(std::move(identity));
+  if (const std::string workers = absl::GetFlag(FLAGS_expert_workers); !workers.empty()) {
+    options.expert_workers = *ParseWorkerList(workers, "expert_workers");
   }
+  options.expert_workers_file = absl::GetFlag(FLAGS_expert_workers_file);
   return options;
 }
 

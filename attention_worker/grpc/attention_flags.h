@@ -21,6 +21,7 @@ ABSL_DECLARE_FLAG(std::string, metrics_listen);
 ABSL_DECLARE_FLAG(std::string, address_file);
 ABSL_DECLARE_FLAG(bool, allow_plaintext_beyond_loopback);
 ABSL_DECLARE_FLAG(std::string, expert_workers);
+ABSL_DECLARE_FLAG(std::string, expert_workers_file);
 ABSL_DECLARE_FLAG(bool, experts_in_process);
 ABSL_DECLARE_FLAG(std::string, compute);
 ABSL_DECLARE_FLAG(int, kv_block_size);
@@ -31,8 +32,12 @@ namespace tramontane {
 // INVALID_ARGUMENT or FAILED_PRECONDITION naming the flag that is missing, out of range, or an
 // address that needs leave. Before minutes of loading, not after.
 absl::Status CheckAttentionFlags();
-// INVALID_ARGUMENT unless exactly one of --expert_workers and --experts_in_process is given.
+// INVALID_ARGUMENT unless either --experts_in_process or expert workers are given; else as
+// CheckWorkerLists.
 absl::Status CheckExpertFlags();
+// Fails as ParseWorkerList and WorkerListFile::Open; what is empty is not looked at.
+absl::Status CheckWorkerLists(const std::string& workers, const std::string& workers_flag,
+                              const std::string& file, const std::string& file_flag);
 
 // --model_name, or the last component of --model.
 std::string ModelNameFlag();

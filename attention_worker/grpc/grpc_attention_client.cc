@@ -184,6 +184,11 @@ bool GrpcAttentionClient::connected() const {
   return exchange_ != nullptr && !exchange_->lost();
 }
 
+bool GrpcAttentionClient::draining() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return exchange_ != nullptr && exchange_->draining();
+}
+
 std::string GrpcAttentionClient::backend() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return backend_;

@@ -60,6 +60,7 @@ class GrpcAttentionClient final : public AttentionClient {
   uint64_t incarnation() const override;
 
   bool connected() const;
+  bool draining() const;        // connected, and shutting down
   std::string backend() const;  // the kernels of the last worker that was accepted; "" before any
   bool attempted() const;       // the first attempt to connect has ended, either way
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "attention_worker/grpc/address_resolver.h"
 #include "attention_worker/grpc/grpc_expert_client.h"
+#include "attention_worker/grpc/placement_messages.h"
 #include "expert_worker/expert_set.h"
 #include "model/log.h"
 
@@ -66,12 +68,9 @@ absl::StatusOr<std::unique_ptr<HostedAttention>> HostedAttention::Create(
     std::function<void(bool complete)> on_experts) {
   std::unique_ptr<HostedAttention> hosted(new HostedAttention(
       checkpoint, std::move(backend), std::move(registry), options, std::move(on_experts)));
-  if (!options.expert_workers.empty()) {
-    hosted->FindExperts();
-    return hosted;
-  }
-  const absl::Status loaded = hosted->HostExperts();
-  if (!loaded.ok()) return loaded;
+  const absl::Status begun =
+      options.experts_in_process ? hosted->HostExperts() : hosted->FindExperts();
+  if (!begun.ok()) return begun;
   return hosted;
 }
 
@@ -110,15 +109,53 @@ absl::Status HostedAttention::HostExperts() {
   return absl::OkStatus();
 }
 
-void HostedAttention::FindExperts() {
+absl::Status HostedAttention::FindExperts() {
+  // Probes are rare, and must not take the threads that attention runs on.
+  CpuBackendOptions probe_backend = options_.backend;
+  probe_backend.num_threads = 1;
+  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(probe_backend);
+  if (!backend.ok()) return backend.status();
+  probe_ = std::make_unique<ExpertProbe>(checkpoint_, *std::move(backend), ExpertProbeOptions());
   WorkerDiscoveryOptions discovery;
-  discovery.targets = options_.expert_workers;
+  discovery.addresses.targets = options_.expert_workers;
+  if (!options_.expert_workers_file.empty()) {
+    absl::StatusOr<std::unique_ptr<WorkerListFile>> list =
+        WorkerListFile::Open(options_.expert_workers_file, "expert_workers_file");
+    if (!list.ok()) return list.status();
+    worker_list_ = *std::move(list);
+    discovery.addresses.listed = [list = worker_list_.get()] { return list->Targets(); };
+  }
   discovery.num_layers = checkpoint_->config().num_layers;
   discovery.num_experts = checkpoint_->config().num_experts;
-  discovery.resolve = ResolveTarget;
+  discovery.addresses.resolve = ResolveTarget;
   discovery.connect = Connector(Expected(*checkpoint_, *backend_), std::string(backend_->name()),
                                 options_.expert_tls);
+  discovery.probe = [probe = probe_.get()](const std::shared_ptr<ExpertClient>& client,
+                                           int wrong_answers) {
+    return probe->Probe(client, wrong_answers);
+  };
   discovery_ = std::make_unique<WorkerDiscovery>(std::move(discovery), &expert_readiness_);
+  return absl::OkStatus();
+}
+
+v1::GetPlacementResponse HostedAttention::Placement(const std::string& role) const {
+  v1::GetPlacementResponse response;
+  response.set_role(role);
+  response.set_num_layers(static_cast<uint32_t>(checkpoint_->config().num_layers));
+  response.set_num_experts(static_cast<uint32_t>(checkpoint_->config().num_experts));
+  if (discovery_ != nullptr) {
+    SetExpertPlacement(*discovery_->placement(), discovery_->workers(), absl::Now(), &response);
+    return response;
+  }
+  WorkerSnapshot in_process;
+  in_process.client = fixed_->placement()->Replicas(0, 0).front();
+  in_process.address = in_process.client->address();
+  in_process.state = WorkerState::kServing;
+  in_process.since = created_;
+  in_process.description =
+      std::make_shared<const ExpertWorkerDescription>(in_process.client->description());
+  SetExpertPlacement(*fixed_->placement(), {in_process}, absl::Now(), &response);
+  return response;
 }
 
 absl::Status HostedAttention::readiness() const {

@@ -12,14 +12,19 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "attention_worker/attention_worker.h"
+#include "attention_worker/expert_probe.h"
 #include "attention_worker/grpc/attention_metrics.h"
 #include "attention_worker/grpc/expert_readiness.h"
 #include "attention_worker/grpc/in_process_expert_client.h"
 #include "attention_worker/grpc/worker_discovery.h"
+#include "attention_worker/grpc/worker_list_file.h"
 #include "expert_worker/hosted_experts.h"
 #include "kernels/backend.h"
 #include "model/checkpoint.h"
+#include "proto/placement.pb.h"
 #include "proto/serving/tls_client.h"
 
 namespace tramontane {
@@ -27,7 +32,10 @@ namespace tramontane {
 struct HostedAttentionOptions {
   CpuBackendOptions backend;
   AttentionWorkerOptions attention;
-  std::vector<std::string> expert_workers;  // HOST:PORT; none: all experts in this process
+  bool experts_in_process = false;
+  // Otherwise, one of these at least.
+  std::vector<std::string> expert_workers;  // HOST:PORT
+  std::string expert_workers_file;          // "": none
   TlsClient expert_tls;                     // towards them
 };
 
@@ -38,7 +46,7 @@ class HostedAttention {
   // Loads the experts, or begins to look for their workers. `on_experts` is called
   // whenever discovery has looked, from its threads, or once before this returns for experts in
   // process: whether every expert has a worker. readiness() says which have none. Fails as
-  // HostedExperts::Load.
+  // HostedExperts::Load and WorkerListFile::Open.
   static absl::StatusOr<std::unique_ptr<HostedAttention>> Create(
       const std::shared_ptr<const Checkpoint>& checkpoint, std::unique_ptr<Backend> backend,
       std::shared_ptr<prometheus::Registry> registry, const HostedAttentionOptions& options,
@@ -52,16 +60,19 @@ class HostedAttention {
   std::string_view backend_name() const { return backend_->name(); }
   // UNAVAILABLE naming the experts that have no worker.
   absl::Status readiness() const;
+  // Who hosts which experts, `role` being this process's.
+  v1::GetPlacementResponse Placement(const std::string& role) const;
 
  private:
   HostedAttention(const std::shared_ptr<const Checkpoint>& checkpoint,
                   std::unique_ptr<Backend> backend, std::shared_ptr<prometheus::Registry> registry,
                   const HostedAttentionOptions& options, std::function<void(bool)> on_experts);
   absl::Status HostExperts();
-  void FindExperts();
+  absl::Status FindExperts();
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
   const HostedAttentionOptions options_;
+  const absl::Time created_ = absl::Now();
   const std::unique_ptr<Backend> backend_;
   AttentionMetrics metrics_;
   ExpertReadiness expert_readiness_;
@@ -69,6 +80,8 @@ class HostedAttention {
       expert_backend_;  // of experts in process: they have threads of their own
   std::unique_ptr<HostedExperts> experts_;
   std::unique_ptr<FixedExpertDirectory> fixed_;
+  std::unique_ptr<ExpertProbe> probe_;
+  std::unique_ptr<WorkerListFile> worker_list_;
   std::unique_ptr<WorkerDiscovery> discovery_;
   std::unique_ptr<AttentionWorker> worker_;
 };

@@ -2,6 +2,7 @@
 // a coordinator sends, drains on SIGTERM.
 #include "proto/serving/abseil_flag_types.h"
 
+#include <grpcpp/server_builder.h>
 #include <prometheus/registry.h>
 
 #include <memory>
@@ -21,6 +22,7 @@
 #include "attention_worker/grpc/attention_service.h"
 #include "attention_worker/grpc/hosted_attention.h"
 #include "attention_worker/grpc/metric_families.h"
+#include "attention_worker/grpc/placement_service.h"
 #include "kernels/backend.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
@@ -76,7 +78,7 @@ class ExpertNews {
 
 // Serves until a termination signal, then drains. Returns the exit code.
 int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionService* service,
-          ServingGate* gate, const WorkerPort& port) {
+          PlacementService* placement, ServingGate* gate, const WorkerPort& port) {
   SecurityMetrics security_metrics(registry);
   const TlsWatch watch({port.identity}, &security_metrics);
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
@@ -87,7 +89,9 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
   listener_options.address = absl::GetFlag(FLAGS_listen);
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
   listener_options.credentials = WorkerPortCredentials(port, &security_metrics);
-  absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(listener_options, service);
+  absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(
+      listener_options, service,
+      [placement](grpc::ServerBuilder& builder) { builder.RegisterService(placement); });
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
   gate->Open([listener](bool serving) { listener->SetServing(serving); });
@@ -137,7 +141,8 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& p
   if (!loaded.ok()) return ExitWith(loaded);
   AttentionService service((*attention)->worker(), std::move(identity));
   news.Attach(attention->get(), &service);
-  const int exit_code = Serve(registry, &service, &gate, port);
+  PlacementService placement([&attention] { return (*attention)->Placement("attention_worker"); });
+  const int exit_code = Serve(registry, &service, &placement, &gate, port);
   news.Detach();
   return exit_code;
 }

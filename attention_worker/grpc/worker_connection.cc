@@ -201,7 +201,7 @@ void WorkerConnection::Loop() {
       if (!Serve(*std::move(client), delay)) return;
       continue;
     }
-    if (absl::IsFailedPrecondition(probed)) ++wrong_answers_;
+    if (absl::IsFailedPrecondition(probed) || absl::IsInternal(probed)) ++wrong_answers_;
     delay = std::max(NoteFailure(probed), set_aside_.Next());
     SetState(WorkerState::kSetAside, nullptr, probed);
   } while (AwaitRetry(delay));

@@ -1,7 +1,5 @@
 #include "attention_worker/grpc/worker_discovery.h"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +37,7 @@ std::vector<std::string> Troubles(const std::vector<WorkerSnapshot>& workers) {
 WorkerDiscovery::WorkerDiscovery(WorkerDiscoveryOptions options, DiscoveryObserver* observer)
     : options_(std::move(options)),
       observer_(observer),
+      addresses_(options_.addresses),
       placement_(BuildPlacement(options_.num_layers, options_.num_experts, {})),
       thread_([this] { Loop(); }) {}
 
@@ -108,20 +107,19 @@ bool WorkerDiscovery::AwaitFirstAttempts(absl::Duration timeout) const {
 }
 
 void WorkerDiscovery::Loop() {
-  absl::Time next_resolve = absl::InfinitePast();
   while (true) {
-    if (UpdateTargets() || absl::Now() >= next_resolve) {
-      ResolveAll();
-      next_resolve = absl::Now() + options_.resolve_interval;
+    if (addresses_.Update()) {
+      UpdateConnections(addresses_.addresses());
+      const std::lock_guard<std::mutex> lock(mutex_);
+      unresolved_ = addresses_.unresolved();
     }
     ForgetLeft();
     {
       const std::lock_guard<std::mutex> lock(membership_mutex_);
       Rebuild();
     }
-    const absl::Duration pause = std::min(options_.list_interval, next_resolve - absl::Now());
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait_for(lock, absl::ToChronoMicroseconds(pause),
+    changed_.wait_for(lock, absl::ToChronoMicroseconds(addresses_.UntilNext()),
                       [this] { return stopping_ || connection_changed_; });
     connection_changed_ = false;
     if (stopping_) break;
@@ -131,42 +129,6 @@ void WorkerDiscovery::Loop() {
   const std::lock_guard<std::mutex> lock(membership_mutex_);
   connections.swap(connections_);  // their ends wait for their threads
   leaving.swap(leaving_);
-}
-
-bool WorkerDiscovery::UpdateTargets() {
-  std::vector<std::string> targets = options_.targets;
-  if (options_.listed != nullptr) {
-    const std::vector<std::string> listed = options_.listed();
-    targets.insert(targets.end(), listed.begin(), listed.end());
-  }
-  if (targets == targets_) return false;
-  targets_ = std::move(targets);
-  return true;
-}
-
-void WorkerDiscovery::ResolveAll() {
-  std::set<std::string> addresses;
-  std::map<std::string, std::string> unresolved;
-  std::map<std::string, std::map<std::string, int>> resolved;
-  for (const std::string& target : targets_) {
-    std::map<std::string, int>& known = resolved[target];
-    known = resolved_[target];
-    const absl::StatusOr<std::vector<std::string>> found = options_.resolve(target);
-    if (found.ok()) {
-      for (auto& [address, absences] : known) ++absences;
-      for (const std::string& address : *found) known[address] = 0;
-    } else {
-      unresolved[target] = std::string(found.status().message());
-    }
-    for (auto it = known.begin(); it != known.end();) {
-      it = it->second < options_.absences_to_leave ? std::next(it) : known.erase(it);
-    }
-    for (const auto& [address, absences] : known) addresses.insert(address);
-  }
-  resolved_ = std::move(resolved);
-  UpdateConnections(addresses);
-  const std::lock_guard<std::mutex> lock(mutex_);
-  unresolved_ = std::move(unresolved);
 }
 
 std::unique_ptr<WorkerConnection> WorkerDiscovery::Connect(const std::string& address) {

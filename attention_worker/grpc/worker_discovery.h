@@ -17,34 +17,22 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "attention_worker/expert_directory.h"
+#include "attention_worker/grpc/worker_addresses.h"
 #include "attention_worker/grpc/worker_connection.h"
 
 namespace tramontane {
 
-using ResolveFunction =
-    std::function<absl::StatusOr<std::vector<std::string>>(const std::string& target)>;
-
-// The targets that a list names now; called again and again, from one thread.
-using ListFunction = std::function<std::vector<std::string>()>;
-
 struct WorkerDiscoveryOptions {
-  std::vector<std::string> targets;  // HOST:PORT; each may resolve to several workers
-  ListFunction listed;               // more of them, which come and go; null: none
+  WorkerAddressOptions addresses;
   int num_layers = 0;
   int num_experts = 0;
-  absl::Duration list_interval = absl::Seconds(1);
-  absl::Duration resolve_interval = absl::Seconds(3);
-  // So many lookups of a name in succession must lack an address for it to leave: one answer of a
-  // name server may be incomplete. A target that `listed` no longer names leaves at once.
-  int absences_to_leave = 2;
   WorkerReturnOptions worker_return;
-  ResolveFunction resolve;
   ConnectFunction connect;
   ProbeFunction probe;  // null: workers are used without
 };
 
-// What discovery tells whoever listens. One call at a time, from any thread; it may not call the
-// discovery but for placement().
+// What discovery tells whoever listens. One call at a time, from any thread; of the
+// discovery it may call placement() and readiness() only.
 class DiscoveryObserver {
  public:
   virtual ~DiscoveryObserver() = default;
@@ -86,9 +74,6 @@ class WorkerDiscovery : public ExpertDirectory {
   };
 
   void Loop();
-  // The targets that are named now; whether they are others than before.
-  bool UpdateTargets();
-  void ResolveAll();
   std::unique_ptr<WorkerConnection> Connect(const std::string& address);
   void UpdateConnections(const std::set<std::string>& addresses);
   void ForgetLeft();
@@ -98,9 +83,7 @@ class WorkerDiscovery : public ExpertDirectory {
 
   const WorkerDiscoveryOptions options_;
   DiscoveryObserver* const observer_;
-  // Of thread_ only.
-  std::vector<std::string> targets_;
-  std::map<std::string, std::map<std::string, int>> resolved_;  // target, address: absences
+  WorkerAddresses addresses_;  // thread_ only
 
   // Held while the observer is called; before mutex_ where both are needed.
   mutable std::mutex membership_mutex_;

@@ -31,6 +31,7 @@ class CoordinatorMetrics final : public SchedulerObserver {
   void SetAttentionWorkerUp(const std::string& worker, bool up) {
     attention_workers_.Set(worker, up);
   }
+  void RemoveAttentionWorker(const std::string& worker) { attention_workers_.Remove(worker); }
 
   void OnStarted(absl::Duration queue) override;
   void OnAdmitted(int64_t num_tokens, int64_t cached_tokens) override;

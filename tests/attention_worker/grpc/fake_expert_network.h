@@ -75,14 +75,14 @@ class FakeExpertNetwork : public DiscoveryObserver {
 
   WorkerDiscoveryOptions Options(std::vector<std::string> targets) {
     WorkerDiscoveryOptions options;
-    options.targets = std::move(targets);
+    options.addresses.targets = std::move(targets);
     options.num_layers = kLayers;
     options.num_experts = kExperts;
-    options.resolve_interval = absl::Milliseconds(1);
-    options.list_interval = absl::Milliseconds(1);
+    options.addresses.resolve_interval = absl::Milliseconds(1);
+    options.addresses.list_interval = absl::Milliseconds(1);
     options.worker_return.reconnect = {absl::Milliseconds(1), absl::Milliseconds(4)};
     options.worker_return.set_aside = options.worker_return.reconnect;
-    options.resolve = [this](const std::string& name) { return Resolve(name); };
+    options.addresses.resolve = [this](const std::string& name) { return Resolve(name); };
     options.connect = [this](const std::string& address,
                              std::function<void(const absl::Status&)> on_disconnect) {
       return Connect(address, std::move(on_disconnect));
@@ -97,7 +97,7 @@ class FakeExpertNetwork : public DiscoveryObserver {
   }
   WorkerDiscoveryOptions Listed() {
     WorkerDiscoveryOptions options = Options({});
-    options.listed = [this] {
+    options.addresses.listed = [this] {
       const std::lock_guard<std::mutex> lock(mutex_);
       return listed_;
     };

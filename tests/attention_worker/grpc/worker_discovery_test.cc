@@ -94,7 +94,8 @@ TEST(WorkerDiscoveryTest, OneLookupThatLacksAnAddressDoesNotRemoveIt) {
   network.StartWorker("1:1", 0, 3);
   WorkerDiscoveryOptions options = network.Options({"a"});
   int lookups = 0;  // discovery's thread only
-  options.resolve = [&lookups](const std::string&) -> absl::StatusOr<std::vector<std::string>> {
+  options.addresses.resolve =
+      [&lookups](const std::string&) -> absl::StatusOr<std::vector<std::string>> {
     return ++lookups % 2 == 0 ? std::vector<std::string>{} : std::vector<std::string>{"1:1"};
   };
   WorkerDiscovery discovery(options, &network);

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,18 +34,49 @@ struct CountingObserver : SchedulerObserver {
 class RemoteAttentionTest : public testing::Test {
  protected:
   void Start(int num_workers, const FakeAttentionOptions& fake = {}) {
-    std::vector<std::string> addresses;
-    for (int i = 0; i < num_workers; ++i) {
-      workers_.push_back(std::make_unique<FakeAttentionClient>(fake));
-      servers_.push_back(std::make_unique<AttentionServer>(workers_.back().get(), FakeIdentity()));
-      addresses.push_back(servers_.back()->address());
-    }
-    remote_.emplace(addresses, OptionsFor(FakeIdentity()), &metrics_, [this](bool ready) {
+    for (int i = 0; i < num_workers; ++i) List(StartWorker(fake));
+    RemoteAttentionOptions options;
+    options.addresses.listed = [this] {
+      const std::lock_guard<std::mutex> lock(list_mutex_);
+      return list_;
+    };
+    options.addresses.resolve = [](const std::string& target) {
+      return std::vector<std::string>{target};
+    };
+    options.addresses.list_interval = absl::Milliseconds(1);
+    options.client = OptionsFor(FakeIdentity());
+    options.leave_timeout = absl::Minutes(2);
+    remote_.emplace(options, &metrics_, [this](bool ready) {
       ready_ = ready;
       changes_.Noting()();
     });
     ASSERT_TRUE(remote_->AwaitFirstAttempts(absl::Seconds(30)));
     ASSERT_TRUE(changes_.Await([this] { return ready_.load(); }));
+  }
+
+  // Returns its address.
+  std::string StartWorker(const FakeAttentionOptions& fake = {}) {
+    workers_.push_back(std::make_unique<FakeAttentionClient>(fake));
+    servers_.push_back(std::make_unique<AttentionServer>(workers_.back().get(), FakeIdentity()));
+    return servers_.back()->address();
+  }
+  void List(const std::string& address) {
+    const std::lock_guard<std::mutex> lock(list_mutex_);
+    list_.push_back(address);
+  }
+  void Unlist(size_t worker) {
+    const std::lock_guard<std::mutex> lock(list_mutex_);
+    list_.erase(std::find(list_.begin(), list_.end(), servers_[worker]->address()));
+  }
+  // Whether the worker is known; not whether it is connected.
+  bool IsKnown(size_t worker) {
+    for (const prometheus::MetricFamily& family : registry_->Collect()) {
+      if (family.name != "tramontane_attention_worker_up") continue;
+      for (const prometheus::ClientMetric& metric : family.metric) {
+        if (metric.label.front().value == servers_[worker]->address()) return true;
+      }
+    }
+    return false;
   }
 
   static GenerationPlan Plan(int first_token_id, int prompt_tokens, int max_tokens) {
@@ -68,14 +101,15 @@ class RemoteAttentionTest : public testing::Test {
       const std::vector<GenerationPlan>& plans, const std::function<void()>& meanwhile = [] {}) {
     Scheduler scheduler(remote_->clients(), nullptr, &observer_, {});
     scheduler.Start();
-    remote_->set_wake([&scheduler] { scheduler.Wake(); });
+    remote_->set_scheduler([&scheduler] { scheduler.Wake(); },
+                           [&scheduler](AttentionClient* added) { scheduler.AddAttention(added); });
     std::vector<std::shared_ptr<TokenStream>> streams;
     for (const GenerationPlan& plan : plans) {
       streams.push_back(*scheduler.Submit(plan, absl::InfiniteFuture()));
     }
     meanwhile();
     scheduler.Drain(absl::Now() + absl::Minutes(1));
-    remote_->set_wake(nullptr);
+    remote_->set_scheduler(nullptr, nullptr);
     for (size_t i = 0; i < plans.size(); ++i) {
       const TokenStream::Batch batch = streams[i]->Take(1'000'000);
       ASSERT_TRUE(batch.end.has_value());
@@ -84,6 +118,8 @@ class RemoteAttentionTest : public testing::Test {
     }
   }
 
+  std::mutex list_mutex_;
+  std::vector<std::string> list_;
   std::vector<std::unique_ptr<FakeAttentionClient>> workers_;
   std::vector<std::unique_ptr<AttentionServer>> servers_;
   const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
@@ -121,6 +157,58 @@ TEST_F(RemoteAttentionTest, RequestsOfAWorkerThatDiesFinishOnTheOther) {
     killed.set_value();
   });
   EXPECT_GT(observer_.requeued, 0);
+}
+
+TEST_F(RemoteAttentionTest, WorkerThatIsListedLaterTakesRequests) {
+  Start(1);
+  std::vector<GenerationPlan> plans;
+  for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
+  // The first worker stays in a step until the second one has had some.
+  std::promise<void> second_works;
+  std::shared_future<void> go_on = second_works.get_future().share();
+  workers_[0]->set_on_step([go_on](const StepRequest&) { go_on.wait(); });
+  RunAndCompare(plans, [&] {
+    std::atomic<bool> told{false};
+    const std::string address = StartWorker();
+    workers_[1]->set_on_step([&](const StepRequest&) {
+      if (!told.exchange(true)) second_works.set_value();
+    });
+    List(address);
+    go_on.wait();
+    workers_[1]->set_on_step(nullptr);
+  });
+}
+
+TEST_F(RemoteAttentionTest, WorkerThatLeavesTheListFinishesWhatItHas) {
+  Start(2);
+  std::vector<GenerationPlan> plans;
+  for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
+  std::atomic<int> steps{0};
+  std::promise<void> running, unlisted;
+  workers_[0]->set_on_step([&](const StepRequest&) {
+    if (++steps != 3) return;
+    running.set_value();
+    unlisted.get_future().wait();
+  });
+  RunAndCompare(plans, [&] {
+    running.get_future().wait();
+    Unlist(0);
+    unlisted.set_value();
+  });
+  EXPECT_EQ(observer_.requeued, 0);
+  ASSERT_TRUE(changes_.Await([this] { return !IsKnown(0); }));
+  EXPECT_TRUE(IsKnown(1));
+  EXPECT_TRUE(remote_->readiness().ok());
+}
+
+TEST_F(RemoteAttentionTest, WorkerThatLeftAndIsListedAgainServes) {
+  Start(1);
+  Unlist(0);
+  ASSERT_TRUE(changes_.Await([this] { return !ready_.load(); }));
+  EXPECT_THAT(std::string(remote_->readiness().message()), HasSubstr("none is listed"));
+  List(servers_[0]->address());
+  ASSERT_TRUE(changes_.Await([this] { return ready_.load(); }));
+  RunAndCompare({Plan(10, 20, 30)});
 }
 
 TEST_F(RemoteAttentionTest, ReadinessNamesEveryWorkerOnceNoneIsLeft) {
