@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "attention_worker/grpc/attention_metrics.h"
+#include "attention_worker/grpc/membership_metrics.h"
 #include "attention_worker/grpc/worker_discovery.h"
 
 namespace tramontane {
@@ -16,8 +17,11 @@ class ExpertReadiness final : public DiscoveryObserver {
  public:
   // `metrics` outlives it. `on_placement` is called, one call at a time, whenever discovery has
   // looked: whether every expert has a worker.
-  ExpertReadiness(AttentionMetrics* metrics, std::function<void(bool complete)> on_placement)
-      : metrics_(metrics), on_placement_(std::move(on_placement)) {}
+  ExpertReadiness(AttentionMetrics* metrics, MembershipMetrics membership,
+                  std::function<void(bool complete)> on_placement)
+      : metrics_(metrics),
+        membership_(std::move(membership)),
+        on_placement_(std::move(on_placement)) {}
 
   void OnWorker(const WorkerSnapshot& worker) override;
   void OnWorkerGone(const std::string& address) override;
@@ -25,6 +29,7 @@ class ExpertReadiness final : public DiscoveryObserver {
 
  private:
   AttentionMetrics* const metrics_;
+  MembershipMetrics membership_;  // of the one call at a time
   const std::function<void(bool)> on_placement_;
   bool complete_ = false;  // of the one call at a time
 };

@@ -52,15 +52,17 @@ ConnectFunction Connector(const ExpertWorkerExpectation& expected, std::string k
 
 HostedAttention::HostedAttention(const std::shared_ptr<const Checkpoint>& checkpoint,
                                  std::unique_ptr<Backend> backend,
-                                 std::shared_ptr<prometheus::Registry> registry,
+                                 const std::shared_ptr<prometheus::Registry>& registry,
                                  const HostedAttentionOptions& options,
                                  std::function<void(bool)> on_experts)
     : checkpoint_(checkpoint),
       options_(options),
       backend_(std::move(backend)),
-      metrics_(std::move(registry), checkpoint->config().num_layers,
-               checkpoint->config().num_experts),
-      expert_readiness_(&metrics_, std::move(on_experts)) {}
+      metrics_(registry, checkpoint->config().num_layers, checkpoint->config().num_experts),
+      expert_readiness_(&metrics_,
+                        MembershipMetrics(registry, checkpoint->config().num_layers,
+                                          checkpoint->config().num_experts),
+                        std::move(on_experts)) {}
 
 absl::StatusOr<std::unique_ptr<HostedAttention>> HostedAttention::Create(
     const std::shared_ptr<const Checkpoint>& checkpoint, std::unique_ptr<Backend> backend,

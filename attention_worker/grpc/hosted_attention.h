@@ -65,7 +65,8 @@ class HostedAttention {
 
  private:
   HostedAttention(const std::shared_ptr<const Checkpoint>& checkpoint,
-                  std::unique_ptr<Backend> backend, std::shared_ptr<prometheus::Registry> registry,
+                  std::unique_ptr<Backend> backend,
+                  const std::shared_ptr<prometheus::Registry>& registry,
                   const HostedAttentionOptions& options, std::function<void(bool)> on_experts);
   absl::Status HostExperts();
   absl::Status FindExperts();

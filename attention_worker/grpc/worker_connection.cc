@@ -1,6 +1,5 @@
 #include "attention_worker/grpc/worker_connection.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -108,6 +107,11 @@ void WorkerConnection::SetState(WorkerState state, std::shared_ptr<ExpertClient>
     const std::lock_guard<std::mutex> lock(mutex_);
     const absl::Time now = absl::Now();
     if (snapshot_.state != state) snapshot_.since = now;
+    if (state == WorkerState::kSetAside) ++snapshot_.num_set_aside;
+    if (state == WorkerState::kServing && snapshot_.num_set_aside > set_asides_at_return_) {
+      set_asides_at_return_ = snapshot_.num_set_aside;
+      ++snapshot_.num_returns;
+    }
     snapshot_.state = state;
     if (client != nullptr) {
       snapshot_.description =
@@ -139,7 +143,7 @@ bool WorkerConnection::AwaitRetry(absl::Duration delay) {
                                           [this] { return disconnect_->stopping; });
 }
 
-absl::Duration WorkerConnection::NoteFailure(const absl::Status& status) {
+void WorkerConnection::LogFailure(const absl::Status& status) {
   const std::string failure(status.message());
   if (std::exchange(last_failure_, failure) != failure) {
     const bool refused = status.code() == absl::StatusCode::kFailedPrecondition;
@@ -149,8 +153,19 @@ absl::Duration WorkerConnection::NoteFailure(const absl::Status& status) {
                            : "expert worker not connected",
         {{"worker", address_}, {"reason", failure}});
   }
+}
+
+absl::Duration WorkerConnection::NoteFailure(const absl::Status& status) {
+  LogFailure(status);
   SetState(IsDraining(status) ? WorkerState::kDraining : WorkerState::kGone, nullptr, status);
   return reconnect_.Next();
+}
+
+absl::Duration WorkerConnection::NoteProbeFailure(const absl::Status& status) {
+  LogFailure(status);
+  if (absl::IsFailedPrecondition(status) || absl::IsInternal(status)) ++wrong_answers_;
+  SetState(WorkerState::kSetAside, nullptr, status);
+  return set_aside_.Next();
 }
 
 bool WorkerConnection::Serve(std::shared_ptr<ExpertClient> client, absl::Duration& delay) {
@@ -201,9 +216,7 @@ void WorkerConnection::Loop() {
       if (!Serve(*std::move(client), delay)) return;
       continue;
     }
-    if (absl::IsFailedPrecondition(probed) || absl::IsInternal(probed)) ++wrong_answers_;
-    delay = std::max(NoteFailure(probed), set_aside_.Next());
-    SetState(WorkerState::kSetAside, nullptr, probed);
+    delay = NoteProbeFailure(probed);
   } while (AwaitRetry(delay));
 }
 

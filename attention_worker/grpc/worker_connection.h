@@ -41,6 +41,7 @@ struct WorkerSnapshot {
   absl::Status last_error;   // OK: none so far
   absl::Time last_error_at;  // likewise
   int64_t num_set_aside = 0;
+  int64_t num_returns = 0;                                     // to serving, after it was set aside
   std::shared_ptr<ExpertClient> client;                        // null unless serving
   std::shared_ptr<const ExpertWorkerDescription> description;  // the last one; null: none yet
 };
@@ -86,8 +87,12 @@ class WorkerConnection {
   absl::StatusOr<std::shared_ptr<ExpertClient>> Connect();
   // Serves with `client` until it is lost. The delay before the next attempt; false when stopping.
   bool Serve(std::shared_ptr<ExpertClient> client, absl::Duration& delay);
+  // Logs a failure that is another one than the last.
+  void LogFailure(const absl::Status& status);
   // The delay before the attempt after one that failed with `status`.
   absl::Duration NoteFailure(const absl::Status& status);
+  // The same where the worker does not pass its probe.
+  absl::Duration NoteProbeFailure(const absl::Status& status);
   void SetState(WorkerState state, std::shared_ptr<ExpertClient> client,
                 const absl::Status& status);
   // Waits until the client is lost. OK: stopping. `aside`: whether it was set aside.
@@ -111,6 +116,7 @@ class WorkerConnection {
 
   mutable std::mutex mutex_;
   WorkerSnapshot snapshot_ ABSL_GUARDED_BY(mutex_);
+  int64_t set_asides_at_return_ ABSL_GUARDED_BY(mutex_) = 0;
   bool attempted_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread thread_;  // last: it uses all of the above

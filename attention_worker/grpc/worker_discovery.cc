@@ -196,6 +196,9 @@ void WorkerDiscovery::Rebuild() {
       BuildPlacement(options_.num_layers, options_.num_experts, clients);
   Publish(placement, Troubles(workers));
   for (const WorkerSnapshot& worker : workers) observer_->OnWorker(worker);
+  for (const Leaving& leaving : leaving_) {
+    if (connections_.count(leaving.last.address) == 0) observer_->OnWorker(leaving.last);
+  }
   observer_->OnPlacement(*placement);
   {
     const std::lock_guard<std::mutex> lock(mutex_);

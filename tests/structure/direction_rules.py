@@ -28,7 +28,8 @@ _LINK = re.compile(r"target_link_libraries\s*\(\s*(\S+)([^)]*)\)", re.DOTALL)
 def _is_adapter(path):
     """Whether the file may know gRPC and protobuf."""
     return (path.parts[0] in ("proto", "tests") or "grpc" in path.parts[1:-1] or
-            path.parts[:2] == ("coordinator", "generate") or path.name == "main.cc")
+            path.parts[:2] in (("coordinator", "generate"), ("coordinator", "tramontanectl")) or
+            path.name == "main.cc")
 
 
 def _allowed(path):
@@ -48,7 +49,7 @@ def _include_fault(path, included):
     if target == "tests":
         return "only tests include tests"
     if not _is_adapter(path) and _TRANSPORT.match(included):
-        return "a core knows no gRPC and no protobuf; adapters (grpc/, generate/, main.cc) do"
+        return "a core knows no gRPC and no protobuf; adapters (grpc/, generate/, tramontanectl/, main.cc) do"
     if not _is_adapter(path) and "/grpc/" in included:
         return "a core does not include an adapter"
     if target in _MAY_USE and target not in _allowed(path):

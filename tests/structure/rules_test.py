@@ -53,6 +53,7 @@ class RulesTest(unittest.TestCase):
 
     def test_an_adapter_may_include_transport(self):
         for path in ("attention_worker/grpc/a.cc", "coordinator/generate/a.cc",
+                     "coordinator/tramontanectl/a.cc",
                      "coordinator/main.cc", "proto/wire/a.cc", "tests/integration/a.cc"):
             self.assert_include(path, "grpcpp/grpcpp.h", refused=False)
 

@@ -1,0 +1,90 @@
+// The operator's command: shows who hosts what.
+#include "proto/serving/abseil_flag_types.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "coordinator/generate/client_flags.h"
+#include "coordinator/tramontanectl/placement_json.h"
+#include "coordinator/tramontanectl/placement_table.h"
+#include "model/log.h"
+#include "proto/placement.grpc.pb.h"
+#include "proto/serving/process.h"
+#include "proto/serving/tls_client.h"
+#include "proto/wire/status.h"
+
+ABSL_FLAG(std::string, target, "127.0.0.1:8470",
+          "HOST:PORT of a coordinator, or of an attention worker.");
+ABSL_FLAG(double, timeout_s, 5, "Seconds after which a process that does not answer is given up.");
+ABSL_FLAG(bool, json, false, "JSON in place of a table.");
+
+namespace tramontane {
+namespace {
+
+ProcessPlacement Ask(const std::string& address, const TlsClient& tls) {
+  grpc::ChannelArguments arguments;
+  tls.Configure(&arguments);
+  const std::unique_ptr<v1::Placement::Stub> stub =
+      v1::Placement::NewStub(grpc::CreateCustomChannel(address, tls.Credentials(), arguments));
+  grpc::ClientContext context;
+  context.set_deadline(
+      absl::ToChronoTime(absl::Now() + absl::Seconds(absl::GetFlag(FLAGS_timeout_s))));
+  ProcessPlacement answer;
+  answer.address = address;
+  const grpc::Status status =
+      stub->GetPlacement(&context, v1::GetPlacementRequest(), &answer.placement);
+  if (!status.ok()) answer.error = FromGrpcStatus(status).ToString();
+  return answer;
+}
+
+// The target and, where attention runs in other processes, those that are connected.
+int ShowPlacement(const TlsClient& tls) {
+  std::vector<ProcessPlacement> processes = {Ask(absl::GetFlag(FLAGS_target), tls)};
+  const v1::GetPlacementResponse asked = processes.front().placement;
+  for (const v1::PlacedAttentionWorker& worker : asked.attention_workers()) {
+    if (worker.state() != v1::PLACED_WORKER_STATE_SERVING &&
+        worker.state() != v1::PLACED_WORKER_STATE_DRAINING) {
+      continue;
+    }
+    processes.push_back(Ask(worker.address(), tls));
+  }
+  std::cout << (absl::GetFlag(FLAGS_json) ? PlacementJson(processes) : PlacementTable(processes));
+  if (processes.front().error.empty()) return kExitOk;
+  return ExitWith(absl::UnavailableError(
+      absl::StrCat(processes.front().address, ": ", processes.front().error)));
+}
+
+int Main(int argc, char** argv) {
+  const std::vector<char*> positional =
+      ParseFlags(argc, argv,
+                 "Shows which workers there are, what they host, and how they do. For example:\n"
+                 "  tramontanectl placement --target=127.0.0.1:8470");
+  InitLog("tramontanectl");
+  if (positional.size() != 1 || absl::string_view(positional.front()) != "placement") {
+    return ExitWith(
+        absl::InvalidArgumentError("expected the command \"placement\" and flags; see --help"));
+  }
+  if (!(absl::GetFlag(FLAGS_timeout_s) > 0)) {
+    return ExitWith(absl::InvalidArgumentError("--timeout_s: expected more than 0"));
+  }
+  const absl::StatusOr<TlsClient> tls = TlsClientFromFlags();
+  if (!tls.ok()) return ExitWith(tls.status());
+  return ShowPlacement(*tls);
+}
+
+}  // namespace
+}  // namespace tramontane
+
+int main(int argc, char** argv) { return tramontane::Main(argc, argv); }
