@@ -277,7 +277,9 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
   dependencies.access = security.api.access.get();
   dependencies.security_metrics = &security_metrics;
   InferenceService service(dependencies);
-  PlacementService placement([&] { return attention.Placement(model.config); });
+  PlacementService placement(
+      [&] { return attention.Placement(model.config); },
+      [&service](grpc::CallbackServerContext* context) { return service.Admit(context, nullptr); });
   const int exit_code = Serve(registry, security.api, &service, &placement, &scheduler, gate);
   if (attention.remote != nullptr) attention.remote->set_scheduler(nullptr, nullptr);
   return exit_code;

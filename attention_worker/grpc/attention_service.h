@@ -22,6 +22,10 @@
 
 namespace tramontane {
 
+// ListenerOptions::min_ping_interval of a server with this service: its coordinator asks for signs
+// of life often, to notice soon where there are none.
+inline constexpr absl::Duration kAttentionPingInterval = absl::Milliseconds(200);
+
 // What Describe tells of the worker beside the KV cache.
 struct AttentionIdentity {
   std::string model_name;

@@ -55,8 +55,8 @@ void GrpcAttentionClient::Loop() {
 }
 
 absl::StatusOr<std::shared_ptr<AttentionExchange>> GrpcAttentionClient::Connect() {
-  std::shared_ptr<grpc::Channel> channel =
-      CreateWorkerChannel(address_, options_.max_message_bytes, options_.tls);
+  std::shared_ptr<grpc::Channel> channel = CreateWorkerChannel(
+      address_, options_.max_message_bytes, options_.tls, options_.signs_of_life);
   const absl::StatusOr<v1::DescribeAttentionWorkerResponse> description =
       FetchAttentionDescription(address_, channel, options_.connect_timeout);
   if (!description.ok()) return description.status();

@@ -19,6 +19,7 @@
 #include "attention_worker/grpc/attention_description.h"
 #include "attention_worker/grpc/attention_exchange.h"
 #include "attention_worker/grpc/backoff.h"
+#include "attention_worker/grpc/worker_channel.h"
 #include "proto/serving/tls_client.h"
 
 namespace tramontane {
@@ -27,8 +28,11 @@ struct GrpcAttentionClientOptions {
   AttentionWorkerExpectation expected;
   uint64_t coordinator_id = 0;  // this process's own: random, not 0
   absl::Duration connect_timeout = absl::Seconds(2);
-  // After which a worker that does not answer is given up, and all that it was given with it. One
-  // whose process has stopped is noticed by the connection, within 15 s.
+  // Without which a connection is given up: how soon a worker is noticed whose process has stopped,
+  // or whose network is cut, however long its steps take.
+  SignsOfLife signs_of_life = {absl::Milliseconds(400), absl::Milliseconds(1200)};
+  // After which a worker that lives and does not answer is given up, and all that it was given with
+  // it.
   absl::Duration answer_timeout = absl::Minutes(5);
   ReconnectOptions reconnect;
   int64_t max_message_bytes = int64_t{1} << 30;

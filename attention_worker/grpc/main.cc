@@ -87,6 +87,7 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
   if (!metrics_endpoint.ok()) return ExitWith(metrics_endpoint.status());
   ListenerOptions listener_options;
   listener_options.address = absl::GetFlag(FLAGS_listen);
+  listener_options.min_ping_interval = kAttentionPingInterval;
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
   listener_options.credentials = WorkerPortCredentials(port, &security_metrics);
   absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(

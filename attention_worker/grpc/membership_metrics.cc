@@ -11,12 +11,13 @@ namespace tramontane {
 MembershipMetrics::MembershipMetrics(std::shared_ptr<prometheus::Registry> registry, int num_layers,
                                      int num_experts)
     : registry_(std::move(registry)),
-      set_asides_(&prometheus::BuildCounter()
-                       .Name("tramontane_expert_worker_set_asides_total")
-                       .Help("Times that an expert worker was set aside, by the reason's code.")
-                       .Register(*registry_)),
+      probe_failures_(&prometheus::BuildCounter()
+                           .Name("tramontane_expert_worker_probe_failures_total")
+                           .Help("Probes of expert workers that were not passed, by code.")
+                           .Register(*registry_)),
       returns_(AddCounter(*registry_, "tramontane_expert_worker_returns_total",
-                          "Times that an expert worker that was set aside served again.")) {
+                          "Times that an expert worker served again after it was set aside or had "
+                          "failed its probe.")) {
   auto& states = prometheus::BuildGauge()
                      .Name("tramontane_expert_workers")
                      .Help("Expert workers that are known, by state.")
@@ -39,14 +40,14 @@ MembershipMetrics::MembershipMetrics(std::shared_ptr<prometheus::Registry> regis
 void MembershipMetrics::OnWorker(const WorkerSnapshot& worker) {
   Known& known = workers_[worker.address];
   known.state = worker.state;
-  if (worker.num_set_aside > known.num_set_aside) {
-    set_asides_->Add({{"code", absl::StatusCodeToString(worker.last_error.code())}})
-        .Increment(static_cast<double>(worker.num_set_aside - known.num_set_aside));
+  if (worker.num_probe_failures > known.num_probe_failures) {
+    probe_failures_->Add({{"code", absl::StatusCodeToString(worker.last_error.code())}})
+        .Increment(static_cast<double>(worker.num_probe_failures - known.num_probe_failures));
   }
   if (worker.num_returns > known.num_returns) {
     returns_->Increment(static_cast<double>(worker.num_returns - known.num_returns));
   }
-  known.num_set_aside = worker.num_set_aside;
+  known.num_probe_failures = worker.num_probe_failures;
   known.num_returns = worker.num_returns;
   CountStates();
 }

@@ -31,7 +31,7 @@ class MembershipMetrics {
  private:
   struct Known {
     WorkerState state = WorkerState::kConnecting;
-    int64_t num_set_aside = 0;
+    int64_t num_probe_failures = 0;
     int64_t num_returns = 0;
   };
 
@@ -39,7 +39,7 @@ class MembershipMetrics {
 
   const std::shared_ptr<prometheus::Registry> registry_;
   std::map<WorkerState, prometheus::Gauge*> by_state_;
-  prometheus::Family<prometheus::Counter>* const set_asides_;
+  prometheus::Family<prometheus::Counter>* const probe_failures_;
   prometheus::Counter* const returns_;
   std::vector<prometheus::Gauge*> replicas_;  // [num_layers * num_experts]
   std::map<std::string, Known> workers_;      // by address

@@ -84,6 +84,12 @@ v1::PlacedExpertWorker ToMessage(const WorkerSnapshot& worker, absl::Time now) {
     message.set_last_error_seconds(absl::ToDoubleSeconds(now - worker.last_error_at));
   }
   message.set_times_set_aside(static_cast<uint64_t>(worker.num_set_aside));
+  if (worker.client != nullptr) {
+    const ReplicaLoad::Reading load = worker.client->load()->Read();
+    message.set_outstanding_work(load.outstanding_units);
+    const double seconds = load.seconds_per_unit.value_or(0);
+    if (seconds > 0) message.set_work_per_second(1 / seconds);
+  }
   if (worker.description != nullptr) {
     message.set_backend(worker.description->backend);
     for (v1::ExpertRange& range : ToRanges(worker.description->experts)) {

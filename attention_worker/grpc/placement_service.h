@@ -5,28 +5,36 @@
 #include <functional>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "proto/placement.grpc.pb.h"
+#include "proto/wire/status.h"
 
 namespace tramontane {
 
 // Thread-safe. Outlives the server that it is registered with.
 class PlacementService final : public v1::Placement::CallbackService {
  public:
-  // `describe` is called from any thread, and returns quickly.
-  explicit PlacementService(std::function<v1::GetPlacementResponse()> describe)
-      : describe_(std::move(describe)) {}
+  using AdmitFunction = std::function<absl::Status(grpc::CallbackServerContext* context)>;
+
+  // Both are called from any thread, and return quickly. `admit`: whether a call may go on; null:
+  // every call may.
+  explicit PlacementService(std::function<v1::GetPlacementResponse()> describe,
+                            AdmitFunction admit = nullptr)
+      : describe_(std::move(describe)), admit_(std::move(admit)) {}
 
   grpc::ServerUnaryReactor* GetPlacement(grpc::CallbackServerContext* context,
                                          const v1::GetPlacementRequest* /*request*/,
                                          v1::GetPlacementResponse* response) override {
-    *response = describe_();
+    const absl::Status admitted = admit_ == nullptr ? absl::OkStatus() : admit_(context);
+    if (admitted.ok()) *response = describe_();
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(grpc::Status::OK);
+    reactor->Finish(ToGrpcStatus(admitted));
     return reactor;
   }
 
  private:
   const std::function<v1::GetPlacementResponse()> describe_;
+  const AdmitFunction admit_;
 };
 
 }  // namespace tramontane

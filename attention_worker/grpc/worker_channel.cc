@@ -10,17 +10,10 @@
 #include "proto/wire/transport.h"
 
 namespace tramontane {
-namespace {
-
-// A worker that is silent is asked for a sign of life; without one its connection is dead.
-constexpr int kKeepaliveTimeMs = 10'000;
-constexpr int kKeepaliveTimeoutMs = 5'000;
-
-}  // namespace
 
 std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
-                                                   int64_t max_message_bytes,
-                                                   const TlsClient& tls) {
+                                                   int64_t max_message_bytes, const TlsClient& tls,
+                                                   const SignsOfLife& signs_of_life) {
   const int max_message =
       static_cast<int>(std::min<int64_t>(max_message_bytes, std::numeric_limits<int>::max()));
   grpc::ChannelArguments arguments;
@@ -28,8 +21,10 @@ std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
   arguments.SetMaxSendMessageSize(max_message);
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
+                   static_cast<int>(absl::ToInt64Milliseconds(signs_of_life.ask_after)));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                   static_cast<int>(absl::ToInt64Milliseconds(signs_of_life.give_up_after)));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // gRPC's own retries would keep what was sent; the dispatcher and the scheduler retry better.

@@ -8,15 +8,24 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
+
 #include "proto/serving/tls_client.h"
 
 namespace tramontane {
 
+// When a peer that is silent is asked for a sign of life (an HTTP/2 ping, which its gRPC library
+// answers whatever its other threads do), and when it is given up without one.
+struct SignsOfLife {
+  absl::Duration ask_after = absl::Seconds(10);
+  absl::Duration give_up_after = absl::Seconds(5);
+};
+
 // A connection of its own, which ends with the last reference; with the certificates that `tls` has
-// now. A peer that is silent for 15 s is given up. Let the last reference go on a thread that is
-// not gRPC's: see MessageStream.
+// now. Let the last reference go on a thread that is not gRPC's: see MessageStream.
 std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
-                                                   int64_t max_message_bytes, const TlsClient& tls);
+                                                   int64_t max_message_bytes, const TlsClient& tls,
+                                                   const SignsOfLife& signs_of_life = {});
 
 }  // namespace tramontane
 

@@ -107,9 +107,10 @@ void WorkerConnection::SetState(WorkerState state, std::shared_ptr<ExpertClient>
     const std::lock_guard<std::mutex> lock(mutex_);
     const absl::Time now = absl::Now();
     if (snapshot_.state != state) snapshot_.since = now;
-    if (state == WorkerState::kSetAside) ++snapshot_.num_set_aside;
-    if (state == WorkerState::kServing && snapshot_.num_set_aside > set_asides_at_return_) {
-      set_asides_at_return_ = snapshot_.num_set_aside;
+    if (state == WorkerState::kSetAside) ++snapshot_.num_probe_failures;
+    const int64_t failures = snapshot_.num_set_aside + snapshot_.num_probe_failures;
+    if (state == WorkerState::kServing && failures > failures_at_return_) {
+      failures_at_return_ = failures;
       ++snapshot_.num_returns;
     }
     snapshot_.state = state;

@@ -41,7 +41,8 @@ struct WorkerSnapshot {
   absl::Status last_error;   // OK: none so far
   absl::Time last_error_at;  // likewise
   int64_t num_set_aside = 0;
-  int64_t num_returns = 0;                                     // to serving, after it was set aside
+  int64_t num_probe_failures = 0;
+  int64_t num_returns = 0;                                     // to serving, after either
   std::shared_ptr<ExpertClient> client;                        // null unless serving
   std::shared_ptr<const ExpertWorkerDescription> description;  // the last one; null: none yet
 };
@@ -116,7 +117,7 @@ class WorkerConnection {
 
   mutable std::mutex mutex_;
   WorkerSnapshot snapshot_ ABSL_GUARDED_BY(mutex_);
-  int64_t set_asides_at_return_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t failures_at_return_ ABSL_GUARDED_BY(mutex_) = 0;
   bool attempted_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread thread_;  // last: it uses all of the above

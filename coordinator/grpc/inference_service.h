@@ -44,11 +44,12 @@ class InferenceService final : public v1::Inference::CallbackService {
                                      const v1::GetModelRequest* request,
                                      v1::GetModelResponse* response) override;
 
- private:
   // UNAUTHENTICATED or RESOURCE_EXHAUSTED, with the metadata that goes with it, where the call's
-  // token does not let it go on. `permit` null: a call that ends at once.
+  // token does not let it go on. `permit` null: a call that ends at once. For other services of the
+  // same port, too.
   absl::Status Admit(grpc::CallbackServerContext* context, ApiPermit* permit) const;
 
+ private:
   const Dependencies dependencies_;
 };
 

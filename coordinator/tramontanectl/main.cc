@@ -33,7 +33,8 @@ ABSL_FLAG(bool, json, false, "JSON in place of a table.");
 namespace tramontane {
 namespace {
 
-ProcessPlacement Ask(const std::string& address, const TlsClient& tls) {
+// `token`: "" for none.
+ProcessPlacement Ask(const std::string& address, const TlsClient& tls, const std::string& token) {
   grpc::ChannelArguments arguments;
   tls.Configure(&arguments);
   const std::unique_ptr<v1::Placement::Stub> stub =
@@ -41,6 +42,7 @@ ProcessPlacement Ask(const std::string& address, const TlsClient& tls) {
   grpc::ClientContext context;
   context.set_deadline(
       absl::ToChronoTime(absl::Now() + absl::Seconds(absl::GetFlag(FLAGS_timeout_s))));
+  if (!token.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
   ProcessPlacement answer;
   answer.address = address;
   const grpc::Status status =
@@ -50,15 +52,16 @@ ProcessPlacement Ask(const std::string& address, const TlsClient& tls) {
 }
 
 // The target and, where attention runs in other processes, those that are connected.
-int ShowPlacement(const TlsClient& tls) {
-  std::vector<ProcessPlacement> processes = {Ask(absl::GetFlag(FLAGS_target), tls)};
+// The token is the API's: only the target gets it.
+int ShowPlacement(const std::string& target, const ApiClient& client) {
+  std::vector<ProcessPlacement> processes = {Ask(target, client.tls, client.token)};
   const v1::GetPlacementResponse asked = processes.front().placement;
   for (const v1::PlacedAttentionWorker& worker : asked.attention_workers()) {
     if (worker.state() != v1::PLACED_WORKER_STATE_SERVING &&
         worker.state() != v1::PLACED_WORKER_STATE_DRAINING) {
       continue;
     }
-    processes.push_back(Ask(worker.address(), tls));
+    processes.push_back(Ask(worker.address(), client.tls, ""));
   }
   std::cout << (absl::GetFlag(FLAGS_json) ? PlacementJson(processes) : PlacementTable(processes));
   if (processes.front().error.empty()) return kExitOk;
@@ -79,9 +82,10 @@ int Main(int argc, char** argv) {
   if (!(absl::GetFlag(FLAGS_timeout_s) > 0)) {
     return ExitWith(absl::InvalidArgumentError("--timeout_s: expected more than 0"));
   }
-  const absl::StatusOr<TlsClient> tls = TlsClientFromFlags();
-  if (!tls.ok()) return ExitWith(tls.status());
-  return ShowPlacement(*tls);
+  const std::string target = absl::GetFlag(FLAGS_target);
+  const absl::StatusOr<ApiClient> client = ApiClientFromFlags(target);
+  if (!client.ok()) return ExitWith(client.status());
+  return ShowPlacement(target, *client);
 }
 
 }  // namespace

@@ -21,8 +21,6 @@ namespace {
 // A peer that is silent for this long is asked for a sign of life, and dropped without one.
 constexpr int kKeepaliveTimeMs = 30'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
-// How often a client may ask us; below that gRPC ends the connection ("too many pings").
-constexpr int kMinPingIntervalMs = 5'000;
 constexpr int kMaxConcurrentStreams = 1'024;  // of one connection
 constexpr int kMaxMetadataBytes = 8'192;      // headers of one call
 // A connection that has not said hello by then, TLS included, is closed.
@@ -56,14 +54,15 @@ class ServiceNameOption : public grpc::ServerBuilderOption {
   std::string* const name_;
 };
 
-void SetLimits(grpc::ServerBuilder& builder, int max_message_bytes) {
-  builder.SetMaxReceiveMessageSize(max_message_bytes);
-  builder.SetMaxSendMessageSize(max_message_bytes);
+void SetLimits(grpc::ServerBuilder& builder, const ListenerOptions& options) {
+  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
+  builder.SetMaxSendMessageSize(options.max_message_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                             kMinPingIntervalMs);
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      static_cast<int>(absl::ToInt64Milliseconds(options.min_ping_interval)));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
@@ -96,7 +95,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
           options.credentials != nullptr ? options.credentials : grpc::InsecureServerCredentials());
   builder.RegisterService(service);
   builder.SetOption(std::make_unique<ServiceNameOption>(&listener->service_name_));
-  SetLimits(builder, options.max_message_bytes);
+  SetLimits(builder, options);
   if (configure) configure(builder);
   listener->server_ = builder.BuildAndStart();
   if (listener->server_ == nullptr) {

@@ -26,6 +26,9 @@ struct ListenerOptions {
   std::shared_ptr<grpc::ServerCredentials> credentials;
   bool allow_plaintext_beyond_loopback = false;
   int max_message_bytes = 64 << 20;
+  // How often a client may ask for a sign of life; below that gRPC ends the connection ("too many
+  // pings").
+  absl::Duration min_ping_interval = absl::Seconds(5);
 };
 
 // A started gRPC server with the standard health service (grpc.health.v1) and reflection.

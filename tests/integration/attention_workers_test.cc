@@ -51,6 +51,21 @@ TEST(AttentionWorkersTest, RequestsOfAKilledWorkerFinishOnAnotherWithTheSameToke
   EXPECT_GT(*requeued, 0);
 }
 
+TEST(AttentionWorkersTest, RequestsOfAStoppedWorkerFinishOnAnotherWithTheSameTokens) {
+  std::unique_ptr<Cluster> cluster = StartDemo(2);
+  ASSERT_NE(cluster, nullptr);
+  StoryStreams streams(*cluster, kStreams, kTokens);
+  streams.AwaitBegun();
+  cluster->attention_workers()[0].process->Signal(SIGSTOP);
+  streams.Finish();
+  ExpectAsAlone(cluster->stub(), streams);
+  const auto requeued =
+      ReadMetric(cluster->coordinator().metrics_address, "tramontane_requeued_requests_total");
+  ASSERT_TRUE(requeued.ok()) << requeued.status();
+  EXPECT_GT(*requeued, 0);
+  cluster->attention_workers()[0].process->Signal(SIGCONT);
+}
+
 TEST(AttentionWorkersTest, ADrainedWorkerFinishesItsRequestsAndExitsWithZero) {
   std::unique_ptr<Cluster> cluster = StartDemo(2, {"--drain_timeout_s=200"});
   ASSERT_NE(cluster, nullptr);

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -80,17 +82,22 @@ absl::StatusOr<ServerProcess> Cluster::StartOne(const std::string& binary,
 
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const ClusterOptions& options) {
   std::unique_ptr<Cluster> cluster(new Cluster());
+  cluster->options_ = options;
   std::vector<std::string> addresses;
+  std::vector<size_t> indices;
   for (const std::string& experts : options.worker_experts) {
-    absl::StatusOr<ServerProcess> worker = StartOne(
-        "expert_worker", options, absl::StrCat("--experts=", experts), options.worker_flags);
-    if (!worker.ok()) return worker.status();
-    addresses.push_back(worker->address);
-    cluster->workers_.push_back(*std::move(worker));
+    const absl::Status added = cluster->AddExpertWorker(experts);
+    if (!added.ok()) return added;
+    indices.push_back(addresses.size());
+    addresses.push_back(cluster->workers_.back().address);
   }
   std::string peers = addresses.empty()
                           ? "--experts_in_process"
                           : absl::StrCat("--expert_workers=", absl::StrJoin(addresses, ","));
+  if (options.list_expert_workers) {
+    cluster->ListExpertWorkers(indices);
+    peers = absl::StrCat("--expert_workers_file=", cluster->list_path());
+  }
   std::vector<std::string> attention_addresses;
   for (int i = 0; i < options.num_attention_workers; ++i) {
     absl::StatusOr<ServerProcess> worker =
@@ -115,6 +122,25 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const ClusterOptions& op
   cluster->stub_ =
       v1::Inference::NewStub(Connect(cluster->coordinator_.address, options.client_tls));
   return cluster;
+}
+
+absl::Status Cluster::AddExpertWorker(const std::string& experts, const std::string& model) {
+  ClusterOptions options = options_;
+  if (!model.empty()) options.model = model;
+  absl::StatusOr<ServerProcess> worker =
+      StartOne("expert_worker", options, absl::StrCat("--experts=", experts), options.worker_flags);
+  if (!worker.ok()) return worker.status();
+  workers_.push_back(*std::move(worker));
+  return absl::OkStatus();
+}
+
+void Cluster::ListExpertWorkers(const std::vector<size_t>& indices) {
+  const std::string fresh = list_path() + ".new";
+  {
+    std::ofstream file(fresh);
+    for (const size_t index : indices) file << workers_[index].address << "\n";
+  }
+  std::filesystem::rename(fresh, list_path());
 }
 
 absl::Status AwaitServing(const std::string& address, bool serving, absl::Duration timeout,

@@ -20,6 +20,8 @@ struct ClusterOptions {
   std::string model;                        // directory
   std::vector<std::string> worker_experts;  // --experts of each worker; none: experts in process
   std::string compute = "bf16";
+  // Expert workers are named by a file that is watched, not by a flag.
+  bool list_expert_workers = false;
   int num_attention_workers = 0;  // none: attention runs in the coordinator
   std::vector<std::string> coordinator_flags;
   std::vector<std::string> attention_flags;  // of each attention worker
@@ -37,14 +39,22 @@ class Cluster {
   std::vector<ServerProcess>& workers() { return workers_; }
   std::vector<ServerProcess>& attention_workers() { return attention_workers_; }
 
+  // Starts one more expert worker, which nobody knows yet. `model`: empty for the cluster's own.
+  absl::Status AddExpertWorker(const std::string& experts, const std::string& model = "");
+  // With list_expert_workers: names these of workers() in the file, and no others.
+  void ListExpertWorkers(const std::vector<size_t>& indices);
+
  private:
   Cluster() = default;
+  std::string list_path() const { return directory_.path() + "/expert_workers"; }
   // With the flags that all have in common, `flag` and `more_flags`.
   static absl::StatusOr<ServerProcess> StartOne(const std::string& binary,
                                                 const ClusterOptions& options,
                                                 const std::string& flag,
                                                 const std::vector<std::string>& more_flags);
 
+  ClusterOptions options_;
+  TemporaryDirectory directory_;
   std::vector<ServerProcess> workers_;
   std::vector<ServerProcess> attention_workers_;
   ServerProcess coordinator_;

@@ -28,6 +28,7 @@ class AttentionServer {
       : service_(worker, std::move(identity)) {
     ListenerOptions options;
     options.address = address;
+    options.min_ping_interval = kAttentionPingInterval;
     auto listener = Listener::Start(options, &service_);
     EXPECT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);

@@ -12,13 +12,13 @@ namespace {
 class MembershipMetricsTest : public testing::Test {
  protected:
   static WorkerSnapshot Worker(const std::string& address, WorkerState state,
-                               int64_t num_set_aside = 0, int64_t num_returns = 0) {
+                               int64_t num_probe_failures = 0, int64_t num_returns = 0) {
     WorkerSnapshot worker;
     worker.address = address;
     worker.state = state;
-    worker.num_set_aside = num_set_aside;
+    worker.num_probe_failures = num_probe_failures;
     worker.num_returns = num_returns;
-    if (num_set_aside > 0) worker.last_error = absl::DeadlineExceededError("silent");
+    if (num_probe_failures > 0) worker.last_error = absl::DeadlineExceededError("silent");
     return worker;
   }
   double Workers(const std::string& state) {
@@ -39,12 +39,12 @@ TEST_F(MembershipMetricsTest, WorkersAreCountedByTheirState) {
   EXPECT_EQ(Workers("serving"), 1);
 }
 
-TEST_F(MembershipMetricsTest, SetAsidesAndReturnsAreCountedOnce) {
+TEST_F(MembershipMetricsTest, ProbeFailuresAndReturnsAreCountedOnce) {
   metrics_.OnWorker(Worker("a", WorkerState::kSetAside, 1, 0));
   metrics_.OnWorker(Worker("a", WorkerState::kSetAside, 1, 0));
   metrics_.OnWorker(Worker("a", WorkerState::kServing, 1, 1));
   metrics_.OnWorker(Worker("a", WorkerState::kServing, 1, 1));
-  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_worker_set_asides_total",
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_worker_probe_failures_total",
                         {{"code", "DEADLINE_EXCEEDED"}}),
             1);
   EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_worker_returns_total", {}), 1);
