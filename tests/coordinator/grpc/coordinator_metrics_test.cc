@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "attention_worker/grpc/attention_metrics.h"
+#include "attention_worker/grpc/membership_metrics.h"
 #include "attention_worker/grpc/metric_families.h"
 #include "expert_worker/expert_set.h"
 #include "expert_worker/grpc/expert_worker_metrics.h"
@@ -53,6 +54,12 @@ TEST_F(CoordinatorMetricsTest, PageAndRegistriesAgree) {
   AttentionMetrics attention(registry_, 4, 8);
   attention.SetWorkerUp("127.0.0.1:1", true);
   attention.OnHop("127.0.0.1:1", 0, absl::UnavailableError("gone"), {});
+  attention.OnRetry("127.0.0.1:1", 0, "SILENT");
+  attention.OnSetAside("127.0.0.1:1", absl::UnavailableError("gone"));
+  MembershipMetrics membership(registry_, 4, 8);
+  WorkerSnapshot wrong;
+  wrong.num_probe_failures = 1;
+  membership.OnWorker(wrong);
   AddIdentityMetrics(*registry_, {});
   SecurityMetrics security(registry_);
   security.ShowExpiry("own.pem", absl::UnixEpoch());
