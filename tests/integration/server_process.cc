@@ -170,8 +170,9 @@ absl::StatusOr<ProcessOutput> ChildProcess::Wait(absl::Duration timeout) {
 }
 
 absl::StatusOr<ServerProcess> StartServer(const std::string& binary,
-                                          std::vector<std::string> arguments) {
-  arguments.push_back("--listen=127.0.0.1:0");
+                                          std::vector<std::string> arguments,
+                                          const std::string& listen) {
+  arguments.push_back(absl::StrCat("--listen=", listen));
   arguments.push_back("--metrics_listen=127.0.0.1:0");
   arguments.push_back("--address_file={directory}/address");
   absl::StatusOr<std::unique_ptr<ChildProcess>> child = ChildProcess::Start(binary, arguments);

@@ -66,10 +66,12 @@ struct ServerProcess {
   std::string metrics_address;  // HOST:PORT of the Prometheus endpoint
 };
 
-// Starts `binary` with `arguments` and free ports, and waits until it listens. UNAVAILABLE, with
-// the end of its log, where it exits first or is not there within a minute.
+// Starts `binary` with `arguments`, on free ports unless `listen` says where, and waits until it
+// listens. UNAVAILABLE, with the end of its log, where it exits first or is not there within a
+// minute.
 absl::StatusOr<ServerProcess> StartServer(const std::string& binary,
-                                          std::vector<std::string> arguments);
+                                          std::vector<std::string> arguments,
+                                          const std::string& listen = "127.0.0.1:0");
 
 // Runs a program to its end.
 absl::StatusOr<ProcessOutput> RunProgram(const std::string& binary,

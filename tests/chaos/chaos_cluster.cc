@@ -1,0 +1,156 @@
+#include "tests/chaos/chaos_cluster.h"
+
+#include <grpcpp/grpcpp.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "tests/integration/cluster.h"
+
+namespace tramontane {
+namespace {
+
+constexpr char kExpert[] = "expert-";
+constexpr char kAttention[] = "attention-";
+constexpr absl::Duration kExitTimeout = absl::Seconds(60);
+
+std::string ModelFlag(const std::string& model) {
+  return absl::StrCat("--model=", model.empty() ? DemoModel() : model);
+}
+
+}  // namespace
+
+std::string ChaosCluster::ListPath(const std::string& kind) const {
+  return absl::StrCat(lists_.path(), "/", kind, "workers");
+}
+
+absl::Status ChaosCluster::WriteList(const std::string& kind) const {
+  const std::string path = ListPath(kind);
+  const std::string next = absl::StrCat(path, ".next");
+  {
+    std::ofstream file(next);
+    for (const auto& [name, running] : members_) {
+      if (!running.listed_as.empty() && absl::StartsWith(name, kind)) {
+        file << running.listed_as << "\n";
+      }
+    }
+    if (!file.flush()) return absl::InternalError(absl::StrCat("cannot write ", next));
+  }
+  std::error_code error;
+  std::filesystem::rename(next, path, error);
+  if (error) return absl::InternalError(absl::StrCat("cannot write ", path));
+  return absl::OkStatus();
+}
+
+absl::Status ChaosCluster::StartMember(const Member& member, const std::string& listen,
+                                       Running& running) {
+  absl::StatusOr<ServerProcess> server = StartServer(member.program, member.flags, listen);
+  if (!server.ok()) return server.status();
+  running.server = *std::move(server);
+  return absl::OkStatus();
+}
+
+absl::Status ChaosCluster::Add(Member member) {
+  Running running;
+  running.member = std::move(member);
+  const absl::Status started = StartMember(running.member, "127.0.0.1:0", running);
+  if (!started.ok()) return started;
+  const std::string name = running.member.name;
+  running.listed_as = running.server.address;
+  members_[name] = std::move(running);
+  return WriteList(absl::StrCat(name.substr(0, name.find('-')), "-"));
+}
+
+absl::StatusOr<std::string> ChaosCluster::AddExpertWorker(const std::string& experts,
+                                                          const std::string& model) {
+  const std::string name = absl::StrCat(kExpert, Names(kExpert).size());
+  const absl::Status added =
+      Add({name, "expert_worker", {ModelFlag(model), absl::StrCat("--experts=", experts)}});
+  if (!added.ok()) return added;
+  return name;
+}
+
+absl::StatusOr<std::unique_ptr<ChaosCluster>> ChaosCluster::Start(
+    const std::vector<std::string>& experts, int num_attention_workers,
+    const std::vector<std::string>& coordinator_flags) {
+  std::unique_ptr<ChaosCluster> cluster(new ChaosCluster());
+  for (const std::string& hosted : experts) {
+    const absl::StatusOr<std::string> added = cluster->AddExpertWorker(hosted);
+    if (!added.ok()) return added.status();
+  }
+  const std::string expert_file =
+      absl::StrCat("--expert_workers_file=", cluster->ListPath(kExpert));
+  for (int i = 0; i < num_attention_workers; ++i) {
+    const absl::Status added = cluster->Add(
+        {absl::StrCat(kAttention, i), "attention_worker", {ModelFlag(""), expert_file}});
+    if (!added.ok()) return added;
+  }
+  std::vector<std::string> flags = {
+      ModelFlag(""), num_attention_workers == 0 ? expert_file
+                                                : absl::StrCat("--attention_workers_file=",
+                                                               cluster->ListPath(kAttention))};
+  flags.insert(flags.end(), coordinator_flags.begin(), coordinator_flags.end());
+  absl::StatusOr<ServerProcess> coordinator = StartServer("coordinator", flags);
+  if (!coordinator.ok()) return coordinator.status();
+  cluster->coordinator_ = *std::move(coordinator);
+  const absl::Status serving = AwaitServing(cluster->coordinator_.address, true, absl::Minutes(1));
+  if (!serving.ok()) return serving;
+  cluster->stub_ = v1::Inference::NewStub(
+      grpc::CreateChannel(cluster->coordinator_.address, grpc::InsecureChannelCredentials()));
+  return cluster;
+}
+
+void ChaosCluster::Signal(const std::string& name, int signal_number) {
+  members_.at(name).server.process->Signal(signal_number);
+}
+
+absl::Status ChaosCluster::Restart(const std::string& name) {
+  Running& running = members_.at(name);
+  const std::string address = running.server.address;
+  running.server.process.reset();
+  return StartMember(running.member, address, running);
+}
+
+absl::Status ChaosCluster::Terminate(const std::string& name) {
+  ChildProcess& process = *members_.at(name).server.process;
+  process.Signal(SIGTERM);
+  const absl::StatusOr<ProcessOutput> output = process.Wait(kExitTimeout);
+  if (!output.ok()) return output.status();
+  if (output->exit_code == 0) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat(name, " exited with ", output->exit_code, ":\n", output->stderr_text));
+}
+
+absl::Status ChaosCluster::Delist(const std::string& name) { return Replace(name, ""); }
+
+absl::Status ChaosCluster::Replace(const std::string& name, const std::string& address) {
+  members_.at(name).listed_as = address;
+  return WriteList(absl::StrCat(name.substr(0, name.find('-')), "-"));
+}
+
+std::vector<std::string> ChaosCluster::Names(const std::string& kind) const {
+  std::vector<std::string> names;
+  for (const auto& [name, running] : members_) {
+    if (absl::StartsWith(name, kind)) names.push_back(name);
+  }
+  return names;
+}
+
+int64_t ChaosCluster::ResidentKiB(const std::string& name) const {
+  const pid_t pid =
+      name == "coordinator" ? coordinator_.process->pid() : members_.at(name).server.process->pid();
+  std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
+  for (std::string word; status >> word;) {
+    int64_t kib = 0;
+    if (word == "VmRSS:" && status >> kib) return kib;
+  }
+  return 0;
+}
+
+}  // namespace tramontane

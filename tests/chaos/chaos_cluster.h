@@ -1,0 +1,78 @@
+// A system of real processes whose parts are killed, stopped, restarted and replaced.
+#ifndef TRAMONTANE_TESTS_CHAOS_CHAOS_CLUSTER_H_
+#define TRAMONTANE_TESTS_CHAOS_CHAOS_CLUSTER_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "proto/inference.grpc.pb.h"
+#include "tests/integration/server_process.h"
+
+namespace tramontane {
+
+// What one process is started with. It keeps its address over restarts.
+struct Member {
+  std::string name;     // "expert-a1"
+  std::string program;  // in the build's bin directory
+  std::vector<std::string> flags;
+};
+
+// Two shards of experts, 0-3 and 4-7, each on the members that Start is told; membership comes from
+// files that the coordinator and attention workers watch. Used by one thread.
+class ChaosCluster {
+ public:
+  // `experts` of each expert worker: "0-3". No attention worker: attention in the coordinator.
+  static absl::StatusOr<std::unique_ptr<ChaosCluster>> Start(
+      const std::vector<std::string>& experts, int num_attention_workers,
+      const std::vector<std::string>& coordinator_flags = {});
+
+  v1::Inference::Stub* stub() { return stub_.get(); }
+  const std::string& coordinator_metrics() const { return coordinator_.metrics_address; }
+
+  // Names: expert-0, expert-1, …, attention-0, …
+  void Signal(const std::string& name, int signal_number);
+  // Starts a member that has ended, at its address, and waits until it listens.
+  absl::Status Restart(const std::string& name);
+  // SIGTERM, then waits for exit code 0.
+  absl::Status Terminate(const std::string& name);
+  // Starts one more and names it in the file of its kind; returns its name.
+  absl::StatusOr<std::string> AddExpertWorker(const std::string& experts,
+                                              const std::string& model = "");
+  // Takes it out of the file; the process goes on.
+  absl::Status Delist(const std::string& name);
+  // Names `address` in the file in the member's place; the process goes on.
+  absl::Status Replace(const std::string& name, const std::string& address);
+  const std::string& address(const std::string& name) const {
+    return members_.at(name).server.address;
+  }
+  // All members of a kind: "expert-" or "attention-".
+  std::vector<std::string> Names(const std::string& kind) const;
+  int64_t ResidentKiB(const std::string& name) const;
+
+ private:
+  struct Running {
+    Member member;
+    ServerProcess server;
+    std::string listed_as;  // address in the file; empty: not in it
+  };
+
+  ChaosCluster() = default;
+  absl::Status Add(Member member);
+  absl::Status StartMember(const Member& member, const std::string& listen, Running& running);
+  // Writes the list of a kind to its file, at once as a whole.
+  absl::Status WriteList(const std::string& kind) const;
+  std::string ListPath(const std::string& kind) const;
+
+  TemporaryDirectory lists_;
+  std::map<std::string, Running> members_;
+  ServerProcess coordinator_;
+  std::unique_ptr<v1::Inference::Stub> stub_;
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_TESTS_CHAOS_CHAOS_CLUSTER_H_
