@@ -48,19 +48,14 @@ absl::Status ChaosCluster::WriteList(const std::string& kind) const {
   return absl::OkStatus();
 }
 
-absl::Status ChaosCluster::StartMember(const Member& member, const std::string& listen,
-                                       Running& running) {
-  absl::StatusOr<ServerProcess> server = StartServer(member.program, member.flags, listen);
-  if (!server.ok()) return server.status();
-  running.server = *std::move(server);
-  return absl::OkStatus();
-}
-
 absl::Status ChaosCluster::Add(Member member) {
   Running running;
   running.member = std::move(member);
-  const absl::Status started = StartMember(running.member, "127.0.0.1:0", running);
-  if (!started.ok()) return started;
+  const Member& what = running.member;
+  absl::StatusOr<ServerProcess> server = StartServer(what.program, what.flags, what.place);
+  if (!server.ok()) return server.status();
+  running.server = *std::move(server);
+  running.member.place.listen = running.server.address;
   const std::string name = running.member.name;
   running.listed_as = running.server.address;
   members_[name] = std::move(running);
@@ -68,10 +63,12 @@ absl::Status ChaosCluster::Add(Member member) {
 }
 
 absl::StatusOr<std::string> ChaosCluster::AddExpertWorker(const std::string& experts,
-                                                          const std::string& model) {
+                                                          const std::string& model,
+                                                          const ServerPlace& place) {
   const std::string name = absl::StrCat(kExpert, Names(kExpert).size());
-  const absl::Status added =
-      Add({name, "expert_worker", {ModelFlag(model), absl::StrCat("--experts=", experts)}});
+  std::vector<std::string> flags = {ModelFlag(model), absl::StrCat("--experts=", experts)};
+  if (!place.network_namespace.empty()) flags.push_back("--allow_plaintext_beyond_loopback");
+  const absl::Status added = Add({name, "expert_worker", flags, place});
   if (!added.ok()) return added;
   return name;
 }
@@ -88,7 +85,7 @@ absl::StatusOr<std::unique_ptr<ChaosCluster>> ChaosCluster::Start(
       absl::StrCat("--expert_workers_file=", cluster->ListPath(kExpert));
   for (int i = 0; i < num_attention_workers; ++i) {
     const absl::Status added = cluster->Add(
-        {absl::StrCat(kAttention, i), "attention_worker", {ModelFlag(""), expert_file}});
+        {absl::StrCat(kAttention, i), "attention_worker", {ModelFlag(""), expert_file}, {}});
     if (!added.ok()) return added;
   }
   std::vector<std::string> flags = {
@@ -112,9 +109,12 @@ void ChaosCluster::Signal(const std::string& name, int signal_number) {
 
 absl::Status ChaosCluster::Restart(const std::string& name) {
   Running& running = members_.at(name);
-  const std::string address = running.server.address;
   running.server.process.reset();
-  return StartMember(running.member, address, running);
+  const Member& what = running.member;
+  absl::StatusOr<ServerProcess> server = StartServer(what.program, what.flags, what.place);
+  if (!server.ok()) return server.status();
+  running.server = *std::move(server);
+  return absl::OkStatus();
 }
 
 absl::Status ChaosCluster::Terminate(const std::string& name) {

@@ -19,6 +19,7 @@ struct Member {
   std::string name;     // "expert-a1"
   std::string program;  // in the build's bin directory
   std::vector<std::string> flags;
+  ServerPlace place;
 };
 
 // Two shards of experts, 0-3 and 4-7, each on the members that Start is told; membership comes from
@@ -41,7 +42,8 @@ class ChaosCluster {
   absl::Status Terminate(const std::string& name);
   // Starts one more and names it in the file of its kind; returns its name.
   absl::StatusOr<std::string> AddExpertWorker(const std::string& experts,
-                                              const std::string& model = "");
+                                              const std::string& model = "",
+                                              const ServerPlace& place = ServerPlace());
   // Takes it out of the file; the process goes on.
   absl::Status Delist(const std::string& name);
   // Names `address` in the file in the member's place; the process goes on.
@@ -62,7 +64,6 @@ class ChaosCluster {
 
   ChaosCluster() = default;
   absl::Status Add(Member member);
-  absl::Status StartMember(const Member& member, const std::string& listen, Running& running);
   // Writes the list of a kind to its file, at once as a whole.
   absl::Status WriteList(const std::string& kind) const;
   std::string ListPath(const std::string& kind) const;

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "tests/chaos/faulty_worker.h"
 #include "tests/chaos/scenario.h"
+#include "tests/chaos/worker_namespace.h"
 #include "tests/integration/cluster.h"
 
 namespace tramontane {
@@ -107,6 +108,45 @@ absl::Status AddDamagedReplica(ChaosCluster& cluster, double scale) {
   return cluster.Delist(*added);
 }
 
+// A third replica of every expert on a network of its own, used before it is disturbed.
+absl::Status DisturbNetwork(ChaosCluster& cluster,
+                            const std::function<absl::Status(WorkerNamespace& network)>& disturb) {
+  const auto network = WorkerNamespace::Create();
+  if (!network.ok()) return network.status();
+  const auto added = cluster.AddExpertWorker("all", "", (*network)->place());
+  if (!added.ok()) return added.status();
+  absl::SleepFor(absl::Seconds(3));
+  absl::Status status = disturb(**network);
+  absl::SleepFor(absl::Seconds(2));
+  status.Update(cluster.Delist(*added));
+  cluster.Signal(*added, SIGKILL);
+  return status;
+}
+
+absl::Status Partition(ChaosCluster& cluster, double scale) {
+  return DisturbNetwork(cluster, [scale](WorkerNamespace& network) {
+    const absl::Status cut = network.CutOff();
+    if (!cut.ok()) return cut;
+    absl::SleepFor(absl::Seconds(4) * scale);
+    return network.Reconnect();
+  });
+}
+
+// A fifth of the time nothing gets through, 20 ms at a time.
+absl::Status LosePackets(ChaosCluster& cluster, double scale) {
+  return DisturbNetwork(cluster, [scale](WorkerNamespace& network) {
+    const absl::Time end = absl::Now() + absl::Seconds(4) * scale;
+    absl::Status status;
+    while (absl::Now() < end && status.ok()) {
+      status.Update(network.CutOff());
+      absl::SleepFor(absl::Milliseconds(20));
+      status.Update(network.Reconnect());
+      absl::SleepFor(absl::Milliseconds(80));
+    }
+    return status;
+  });
+}
+
 const std::vector<std::string> kReplicated = {"0-3", "4-7", "0-3", "4-7"};
 constexpr absl::Duration kKillGoal = absl::Seconds(1);
 constexpr absl::Duration kSilenceGoal = absl::Seconds(2);
@@ -126,6 +166,10 @@ std::vector<Scenario> ExpertScenarios() {
        [](ChaosCluster& c, double scale) { return StopThenContinue(c, "expert-0", scale); }},
       {"slow-expert-worker", "one of two replicas runs a tenth of the time", kReplicated, 0,
        kSilenceGoal, [](ChaosCluster& c, double scale) { return SlowDown(c, "expert-0", scale); }},
+      {"partition", "one of three replicas on a network that drops every packet for 4 s",
+       kReplicated, 0, kSilenceGoal, Partition},
+      {"packet-loss", "one of three replicas on a network that drops a fifth of all packets",
+       kReplicated, 0, kSilenceGoal, LosePackets},
       {"non-finite-answers", "one of two replicas answers NaN for 2 s", kReplicated, 0, kKillGoal,
        [](ChaosCluster& c, double scale) { return AnswerWrongly(c, Fault::kNonFinite, scale); }},
       {"short-answers", "one of two replicas leaves a row out for 2 s", kReplicated, 0, kKillGoal,

@@ -99,9 +99,10 @@ TemporaryDirectory::~TemporaryDirectory() {
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
     const std::string& binary, const std::vector<std::string>& arguments,
-    const std::vector<std::string>& environment) {
+    const std::vector<std::string>& environment, const std::vector<std::string>& launcher) {
   std::unique_ptr<ChildProcess> child(new ChildProcess());
-  std::vector<std::string> argv = {absl::StrCat(TRAMONTANE_BINARY_DIR, "/", binary)};
+  std::vector<std::string> argv = launcher;
+  argv.push_back(absl::StrCat(TRAMONTANE_BINARY_DIR, "/", binary));
   for (const std::string& argument : arguments) {
     argv.push_back(absl::StrReplaceAll(argument, {{"{directory}", child->directory()}}));
   }
@@ -116,8 +117,8 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
       &actions, STDOUT_FILENO, absl::StrCat(child->directory(), "/stdout").c_str(), flags, 0600);
   posix_spawn_file_actions_addopen(
       &actions, STDERR_FILENO, absl::StrCat(child->directory(), "/stderr").c_str(), flags, 0600);
-  const int error = posix_spawn(&child->pid_, argv[0].c_str(), &actions, nullptr,
-                                Pointers(argv).data(), Pointers(env).data());
+  const int error = posix_spawnp(&child->pid_, argv[0].c_str(), &actions, nullptr,
+                                 Pointers(argv).data(), Pointers(env).data());
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     child->pid_ = -1;
@@ -171,11 +172,16 @@ absl::StatusOr<ProcessOutput> ChildProcess::Wait(absl::Duration timeout) {
 
 absl::StatusOr<ServerProcess> StartServer(const std::string& binary,
                                           std::vector<std::string> arguments,
-                                          const std::string& listen) {
-  arguments.push_back(absl::StrCat("--listen=", listen));
+                                          const ServerPlace& place) {
+  arguments.push_back(absl::StrCat("--listen=", place.listen));
   arguments.push_back("--metrics_listen=127.0.0.1:0");
   arguments.push_back("--address_file={directory}/address");
-  absl::StatusOr<std::unique_ptr<ChildProcess>> child = ChildProcess::Start(binary, arguments);
+  std::vector<std::string> launcher;
+  if (!place.network_namespace.empty()) {
+    launcher = {"ip", "netns", "exec", place.network_namespace};
+  }
+  absl::StatusOr<std::unique_ptr<ChildProcess>> child =
+      ChildProcess::Start(binary, arguments, {}, launcher);
   if (!child.ok()) return child.status();
   absl::StatusOr<std::string> text =
       AwaitFile(absl::StrCat((*child)->directory(), "/address"), **child);

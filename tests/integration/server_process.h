@@ -36,10 +36,12 @@ struct ProcessOutput {
 class ChildProcess {
  public:
   // `binary` is a name in the build's bin directory; "{directory}" in an argument becomes
-  // directory(); `environment` adds "NAME=VALUE" entries to ours.
+  // directory(); `environment` adds "NAME=VALUE" entries to ours; `launcher` is a command that
+  // becomes the binary, such as "ip netns exec NAME".
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(
       const std::string& binary, const std::vector<std::string>& arguments,
-      const std::vector<std::string>& environment = {});
+      const std::vector<std::string>& environment = {},
+      const std::vector<std::string>& launcher = {});
   ~ChildProcess();
 
   void Signal(int signal_number) const;
@@ -66,12 +68,17 @@ struct ServerProcess {
   std::string metrics_address;  // HOST:PORT of the Prometheus endpoint
 };
 
-// Starts `binary` with `arguments`, on free ports unless `listen` says where, and waits until it
+struct ServerPlace {
+  std::string listen = "127.0.0.1:0";
+  std::string network_namespace;  // of `ip netns`; empty: ours
+};
+
+// Starts `binary` with `arguments`, on free ports unless `place` says where, and waits until it
 // listens. UNAVAILABLE, with the end of its log, where it exits first or is not there within a
 // minute.
 absl::StatusOr<ServerProcess> StartServer(const std::string& binary,
                                           std::vector<std::string> arguments,
-                                          const std::string& listen = "127.0.0.1:0");
+                                          const ServerPlace& place = ServerPlace());
 
 // Runs a program to its end.
 absl::StatusOr<ProcessOutput> RunProgram(const std::string& binary,
