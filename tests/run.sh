@@ -64,6 +64,7 @@ cd "$ROOT"
 heading "packages"
 deploy/local/install_packages.sh --tests
 tests/structure/install_clang_format.sh
+deploy/local/install_prometheus.sh
 echo "all there"
 
 summary=()

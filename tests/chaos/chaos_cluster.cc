@@ -2,6 +2,8 @@
 
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -142,15 +144,16 @@ std::vector<std::string> ChaosCluster::Names(const std::string& kind) const {
   return names;
 }
 
-int64_t ChaosCluster::ResidentKiB(const std::string& name) const {
-  const pid_t pid =
-      name == "coordinator" ? coordinator_.process->pid() : members_.at(name).server.process->pid();
-  std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
-  for (std::string word; status >> word;) {
-    int64_t kib = 0;
-    if (word == "VmRSS:" && status >> kib) return kib;
-  }
-  return 0;
+absl::Status ChaosCluster::ForbidMoreMemory(const std::string& name) {
+  const pid_t pid = members_.at(name).server.process->pid();
+  // In pages: https://www.kernel.org/doc/html/latest/filesystems/proc.html, "statm".
+  std::ifstream statm(absl::StrCat("/proc/", pid, "/statm"));
+  rlim_t pages = 0;
+  if (!(statm >> pages)) return absl::InternalError(absl::StrCat("cannot read the size of ", name));
+  const rlim_t bytes = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+  const rlimit limit = {bytes, bytes};
+  if (prlimit(pid, RLIMIT_AS, &limit, nullptr) == 0) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("cannot limit the memory of ", name));
 }
 
 }  // namespace tramontane

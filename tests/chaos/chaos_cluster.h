@@ -53,7 +53,8 @@ class ChaosCluster {
   }
   // All members of a kind: "expert-" or "attention-".
   std::vector<std::string> Names(const std::string& kind) const;
-  int64_t ResidentKiB(const std::string& name) const;
+  // From now on the process may not have more memory than it has.
+  absl::Status ForbidMoreMemory(const std::string& name);
 
  private:
   struct Running {

@@ -147,6 +147,13 @@ absl::Status LosePackets(ChaosCluster& cluster, double scale) {
   });
 }
 
+absl::Status RunOutOfMemory(ChaosCluster& cluster, double scale) {
+  const absl::Status limited = cluster.ForbidMoreMemory("expert-0");
+  if (!limited.ok()) return limited;
+  absl::SleepFor(absl::Seconds(3) * scale);
+  return KillThenRestart(cluster, {"expert-0"}, scale);
+}
+
 const std::vector<std::string> kReplicated = {"0-3", "4-7", "0-3", "4-7"};
 constexpr absl::Duration kKillGoal = absl::Seconds(1);
 constexpr absl::Duration kSilenceGoal = absl::Seconds(2);
@@ -176,6 +183,8 @@ std::vector<Scenario> ExpertScenarios() {
        [](ChaosCluster& c, double scale) { return AnswerWrongly(c, Fault::kShort, scale); }},
       {"damaged-checkpoint", "a third replica comes with a damaged checkpoint", kReplicated, 0,
        kKillGoal, AddDamagedReplica},
+      {"memory-limit", "one of two replicas may not have more memory, and is started again",
+       kReplicated, 0, kKillGoal, RunOutOfMemory},
       {"shard-gone", "both replicas of a shard are killed and come back 10 s later", kReplicated, 0,
        absl::InfiniteDuration(),
        [](ChaosCluster& c, double) {
