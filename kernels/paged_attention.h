@@ -13,9 +13,10 @@
 namespace tramontane {
 
 // For each row at position p: softmax(q k / sqrt(head_dim)) v over the keys at positions (p -
-// window, p] of its sequence, in float32. Keys are taken in tiles at absolute positions, in order,
-// so that no bit of a row depends on how its prompt was cut into chunks, on block_size, or on other
-// rows.
+// window, p] of its sequence, with sums in float32; a backend that computes in bf16 may round
+// queries and the softmax's weights to it (docs/numerics.md). Keys are taken in tiles at absolute
+// positions, in order, so that no bit of a row depends on how its prompt was cut into chunks, on
+// block_size, or on other rows.
 struct PagedAttentionArgs {
   const float* qkv = nullptr;  // [num_tokens, (num_heads + 2 * num_kv_heads) * head_dim], q rotated
   int64_t num_heads = 0;

@@ -58,12 +58,17 @@ struct AttentionTask {
   float* scratch = nullptr;  // AttentionScratchFloats
 };
 
-// Floats of scratch for a task of `num_queries` = num_rows * group_size.
+// Absolute positions of a tile of `attend_bf16` where it multiplies pairs of bf16; whole kKvTiles.
+inline constexpr int64_t kBf16AttentionTile = 64;
+
+// Floats of scratch, aligned to a cache line, for a task of `num_queries` = num_rows * group_size.
 inline constexpr int64_t kAttentionLanes = 16;
 inline constexpr int64_t AttentionScratchFloats(int64_t num_queries, int64_t head_dim) {
   const int64_t padded = (head_dim + kAttentionLanes - 1) / kAttentionLanes * kAttentionLanes;
-  // Queries, outputs, scores, running maximum and sum; a tile of keys and one of values.
-  return num_queries * (2 * padded + kAttentionLanes + 2) + 2 * kAttentionLanes * padded;
+  // Queries, outputs, scores or lanes of sums, running maximum and sum; a tile of keys and one of
+  // values: of floats, or of pairs of bf16 (keys of head_dim up to whole pairs of sixteens).
+  return num_queries * (2 * padded + kAttentionLanes + 2) +
+         kBf16AttentionTile * (padded + kAttentionLanes);
 }
 
 struct IsaKernels {
@@ -84,6 +89,11 @@ struct IsaKernels {
                    std::byte* output, DType output_dtype);
   void (*rotate)(const float* cosines, const float* sines, int64_t half, float* head);
   void (*attend)(const AttentionTask& task);
+  // Where the compute dtype and the cache's are bf16: may round queries and weights to bf16.
+  void (*attend_bf16)(const AttentionTask& task);
+  // Queries of a task at best: more share the layout of a tile, but lie beside it in the caches.
+  int64_t attend_queries = 64;
+  int64_t attend_bf16_queries = 64;
   // probabilities = softmax(logits), both [n]; may be the same memory.
   void (*softmax)(const float* logits, int64_t n, float* probabilities);
   // As CombineExpertsArgs, one token.

@@ -3,6 +3,7 @@
 
 #if defined(__AVX512BF16__)
 #define TRAMONTANE_HAS_AVX512_BF16
+#include "kernels/cpu/attend_bf16.h"
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/simd_avx512.h"
 #endif
@@ -34,6 +35,8 @@ struct Bf16Dot {
 
 void GemmBf16Dot(const GemmTile& tile) { RunGemmTile<Bf16Dot, 6, 24>(tile); }
 
+void AttendBf16(const AttentionTask& task) { Bf16Attention(task).Run(); }
+
 }  // namespace
 
 // All but the products of bf16 is AVX-512's.
@@ -42,6 +45,8 @@ const IsaKernels* Avx512Bf16Kernels() {
     IsaKernels kernels = *Avx512Kernels();
     kernels.name = "avx512_bf16";
     kernels.gemm_bf16 = &GemmBf16Dot;
+    kernels.attend_bf16 = &AttendBf16;
+    kernels.attend_bf16_queries = 128;
     return kernels;
   }();
   return &table;

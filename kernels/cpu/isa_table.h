@@ -23,6 +23,7 @@ constexpr IsaKernels MakeTable(std::string_view name) {
       .rms_norm = &RmsNorm<S>,
       .rotate = &Rotate<S>,
       .attend = &Attend<S>,
+      .attend_bf16 = &Attend<S>,
       .softmax = &Softmax<S>,
       .combine = &Combine<S>,
       .transpose_units = &TransposeUnits<S>,

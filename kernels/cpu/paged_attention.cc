@@ -6,8 +6,18 @@
 namespace tramontane::cpu {
 namespace {
 
-// Queries (rows times the heads of a group) that share one reading of keys and values.
-constexpr int64_t kQueriesPerTask = 64;
+// A task has fewer queries (rows times the heads of a group) than would be best where threads would
+// be left without work.
+constexpr int64_t kLeastQueries = 32;
+constexpr int64_t kTasksPerThread = 4;
+
+int64_t RowsPerTask(const PagedAttentionArgs& args, int64_t queries, int64_t num_threads) {
+  while (queries > kLeastQueries &&
+         args.num_tokens * args.num_heads < queries * kTasksPerThread * num_threads) {
+    queries /= 2;
+  }
+  return std::max<int64_t>(1, queries / (args.num_heads / args.cache.num_kv_heads));
+}
 
 struct RowRange {
   const SequenceRows* sequence;
@@ -59,7 +69,12 @@ void PagedAttention(Context& context, const PagedAttentionArgs& args) {
   TRAMONTANE_CHECK(cache.block_size > 0 && cache.block_size % kKvTile == 0);
   TRAMONTANE_CHECK(!args.sliding_window || *args.sliding_window > 0);
   const int64_t group_size = args.num_heads / cache.num_kv_heads;
-  const int64_t rows_per_task = std::max<int64_t>(1, kQueriesPerTask / group_size);
+  const IsaKernels& kernels = context.kernels;
+  const bool is_bf16 = context.compute_dtype == DType::kBF16 && cache.dtype == DType::kBF16;
+  const auto attend_task = is_bf16 ? kernels.attend_bf16 : kernels.attend;
+  const int64_t rows_per_task =
+      RowsPerTask(args, is_bf16 ? kernels.attend_bf16_queries : kernels.attend_queries,
+                  context.pool.num_threads());
   const std::vector<RowRange> ranges = CutIntoRanges(args.sequences, rows_per_task);
   const int64_t floats = AttentionScratchFloats(rows_per_task * group_size, cache.head_dim);
   const int64_t floats_per_thread = (floats + 15) / 16 * 16;
@@ -73,7 +88,7 @@ void PagedAttention(Context& context, const PagedAttentionArgs& args) {
       AttentionTask task =
           MakeTask(args, ranges[static_cast<size_t>(range)], i % cache.num_kv_heads);
       task.scratch = scratch + thread * floats_per_thread;
-      context.kernels.attend(task);
+      attend_task(task);
     }
   };
   context.pool.ParallelFor(num_ranges * cache.num_kv_heads, 1, attend);

@@ -38,11 +38,16 @@ KvLayer AttentionCase::Layer() {
 
 std::vector<float> AttentionCase::Run(Backend* backend, const std::vector<Chunk>& chunks,
                                       DType output_dtype) {
-  std::vector<SequenceRows> sequences;
+  Rotate(backend, chunks);
+  return Attend(backend, output_dtype);
+}
+
+void AttentionCase::Rotate(Backend* backend, const std::vector<Chunk>& chunks) {
   int64_t num_tokens = 0;
+  sequences_.clear();
   qkv_.clear();
   for (const Chunk& chunk : chunks) {
-    sequences.push_back(
+    sequences_.push_back(
         {num_tokens, chunk.num_rows, chunk.first_position, page_tables_[chunk.sequence]});
     num_tokens += chunk.num_rows;
     for (int64_t r = 0; r < chunk.num_rows; ++r) {
@@ -57,10 +62,13 @@ std::vector<float> AttentionCase::Run(Backend* backend, const std::vector<Chunk>
   rope.num_heads = shape_.num_heads;
   rope.rope_theta = 1e4;
   rope.cache = Layer();
-  rope.sequences = sequences;
+  rope.sequences = sequences_;
   rope.num_tokens = num_tokens;
   backend->RopeAndCache(rope);
+}
 
+std::vector<float> AttentionCase::Attend(Backend* backend, DType output_dtype) {
+  const auto num_tokens = static_cast<int64_t>(qkv_.size()) / shape_.qkv_size();
   TestTensor output =
       PoisonedTensor({num_tokens, shape_.num_heads * shape_.head_dim}, output_dtype);
   PagedAttentionArgs attention;
@@ -68,12 +76,20 @@ std::vector<float> AttentionCase::Run(Backend* backend, const std::vector<Chunk>
   attention.num_heads = shape_.num_heads;
   attention.sliding_window = shape_.window;
   attention.cache = Layer();
-  attention.sequences = sequences;
+  attention.sequences = sequences_;
   attention.num_tokens = num_tokens;
   attention.output = output.bytes.data();
   attention.output_dtype = output_dtype;
   backend->PagedAttention(attention);
   return output.floats();
+}
+
+void AttentionCase::RoundQueries() {
+  const int64_t query_size = shape_.num_heads * shape_.head_dim;
+  for (size_t i = 0; i < qkv_.size(); ++i) {
+    if (static_cast<int64_t>(i) % shape_.qkv_size() >= query_size) continue;
+    qkv_[i] = ToFloat(ToBFloat16(qkv_[i]));
+  }
 }
 
 std::vector<float> AttentionCase::Cached(bool keys, size_t sequence, int64_t position) const {

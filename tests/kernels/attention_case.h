@@ -40,7 +40,14 @@ class AttentionCase {
   std::vector<float> Run(Backend* backend, const std::vector<Chunk>& chunks,
                          DType output_dtype = DType::kF32);
 
-  // After Run: q, k and v rows, rotated, of the last batch.
+  // The two steps of Run; the second may be repeated, by other backends too.
+  void Rotate(Backend* backend, const std::vector<Chunk>& chunks);
+  std::vector<float> Attend(Backend* backend, DType output_dtype = DType::kF32);
+
+  // Rounds the batch's rotated queries to bf16.
+  void RoundQueries();
+
+  // After Run or Rotate: q, k and v rows, rotated, of the last batch.
   const std::vector<float>& qkv() const { return qkv_; }
   // The cached key or value of a position as floats [num_kv_heads, head_dim].
   std::vector<float> Cached(bool keys, size_t sequence, int64_t position) const;
@@ -51,6 +58,7 @@ class AttentionCase {
   const AttentionShape shape_;
   std::vector<std::vector<int32_t>> page_tables_;
   TestTensor keys_, values_;
+  std::vector<SequenceRows> sequences_;  // of the last batch
   std::vector<float> qkv_;
 };
 

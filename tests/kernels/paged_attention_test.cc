@@ -1,5 +1,6 @@
 #include "kernels/paged_attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/kernels/attention_case.h"
@@ -54,6 +55,37 @@ TEST_P(PagedAttentionTest, EqualsTheReferenceWithASlidingWindow) {
     AttentionShape shape;
     shape.window = window;
     ExpectEqualsReference(cpu_.get(), reference_.get(), shape);
+  }
+}
+
+// Both attend over the cache that the reference made. Where products are of bf16, queries are
+// rounded to it, which the reference is given, and weights: each by at most 2^-8 of itself, so
+// their weighted mean of values, which are at most 2, by at most 2^-8 times 2.
+TEST_P(PagedAttentionTest, EqualsTheReferenceOverABf16Cache) {
+  const bool rounds = cpu_->name() == "cpu-avx512_bf16";
+  const std::vector<int64_t> lengths = {1, 15, 17, 63, 64, 65, 130, 200};
+  std::vector<Chunk> chunks;
+  for (size_t s = 0; s < lengths.size(); ++s) chunks.push_back({s, 0, lengths[s]});
+  const int kShapes[][4] = {{1, 1, 64, 0},  {4, 1, 24, 0},  {6, 3, 24, 70},  {5, 5, 16, 1},
+                            {9, 1, 8, 15},  {4, 2, 128, 0}, {3, 1, 80, 64},  {8, 2, 32, 63},
+                            {8, 2, 32, 65}, {7, 1, 48, 16}, {2, 1, 256, 129}};
+  for (const auto& [num_heads, num_kv_heads, head_dim, window] : kShapes) {
+    SCOPED_TRACE(testing::Message() << num_heads << " heads of " << head_dim << ", " << window);
+    AttentionShape shape;
+    shape.num_heads = num_heads;
+    shape.num_kv_heads = num_kv_heads;
+    shape.head_dim = head_dim;
+    shape.cache_dtype = DType::kBF16;
+    if (window > 0) shape.window = window;
+    AttentionCase test(shape, lengths);
+    test.Rotate(reference_.get(), chunks);
+    const std::vector<float> actual = test.Attend(cpu_.get());
+    if (rounds) test.RoundQueries();
+    const std::vector<float> expected = test.Attend(reference_.get());
+    const double tolerance = Tolerance(shape, 200) + (rounds ? 0x1p-8 * 2 : 0);
+    for (size_t i = 0; i < actual.size(); ++i) {
+      ASSERT_NEAR(actual[i], expected[i], tolerance) << "element " << i;
+    }
   }
 }
 
@@ -118,8 +150,58 @@ TEST_P(PagedAttentionTest, AnyCutOfAPromptGivesTheSameBits) {
   }
 }
 
+TEST_P(PagedAttentionTest, AnyCutGivesTheSameBitsForAnyHeads) {
+  constexpr int64_t kLength = 150;
+  const int kShapes[][4] = {{1, 1, 24, 0}, {4, 1, 80, 0}, {5, 1, 64, 50}, {4, 2, 128, 66}};
+  for (const auto& [num_heads, num_kv_heads, head_dim, window] : kShapes) {
+    AttentionShape shape;
+    shape.num_heads = num_heads;
+    shape.num_kv_heads = num_kv_heads;
+    shape.head_dim = head_dim;
+    shape.cache_dtype = compute_dtype();
+    if (window > 0) shape.window = window;
+    const std::vector<float> whole = RunInChunks(cpu_.get(), shape, kLength, {kLength});
+    for (const std::vector<int64_t>& cuts : {std::vector<int64_t>{1, 2, 3, 5, 18, kLength},
+                                             {63, 64, 65, 127, 128, 129, kLength},
+                                             {50, 67, 68, 69, 149, kLength}}) {
+      EXPECT_TRUE(SameBits(RunInChunks(cpu_.get(), shape, kLength, cuts), whole))
+          << num_heads << " heads of " << head_dim << ", " << cuts.size() << " chunks";
+    }
+  }
+}
+
+// What row 64 adds up is -0: its key outweighs all keys before it by e^-100, which takes their -1
+// to -0, and its value is -0. That must not depend on whether the next row, which it does not see,
+// is in the batch.
+TEST_P(PagedAttentionTest, ARowOfZerosHasTheSameBitsBesideALaterRow) {
+  constexpr int64_t kHeadDim = 16, kPositions = 66;
+  std::vector<float> key_elements(80 * kHeadDim, 0.0f), value_elements(80 * kHeadDim, -1.0f);
+  std::fill_n(&key_elements[64 * kHeadDim], kHeadDim, 5.0f);
+  std::fill_n(&value_elements[64 * kHeadDim], kHeadDim, -0.0f);
+  TestTensor keys = MakeTensor(key_elements, {80, kHeadDim}, compute_dtype());
+  TestTensor values = MakeTensor(value_elements, {80, kHeadDim}, compute_dtype());
+  const std::vector<int32_t> page_table = {0, 1, 2, 3, 4};
+  const std::vector<float> qkv(2 * 3 * kHeadDim, 5.0f);
+  std::vector<std::vector<float>> outputs;
+  for (const int64_t num_rows : {1, 2}) {
+    std::vector<float>& output = outputs.emplace_back(num_rows * kHeadDim);
+    const SequenceRows sequence{0, num_rows, kPositions - 2, page_table};
+    PagedAttentionArgs args;
+    args.qkv = qkv.data();
+    args.num_heads = 1;
+    args.cache = {keys.bytes.data(), values.bytes.data(), compute_dtype(), 1, kHeadDim, 16};
+    args.sequences = {&sequence, 1};
+    args.num_tokens = num_rows;
+    args.output = output.data();
+    cpu_->PagedAttention(args);
+    output.resize(kHeadDim);
+  }
+  EXPECT_TRUE(SameBits(outputs[0], outputs[1]));
+}
+
 TEST_P(PagedAttentionTest, AnyBlockSizeGivesTheSameBits) {
   AttentionShape shape;
+  shape.cache_dtype = compute_dtype();
   const std::vector<float> expected = RunInChunks(cpu_.get(), shape, 100, {100});
   for (const int64_t block_size : {32, 48, 64, 128}) {
     shape.block_size = block_size;
@@ -129,6 +211,7 @@ TEST_P(PagedAttentionTest, AnyBlockSizeGivesTheSameBits) {
 
 TEST_P(PagedAttentionTest, ASequenceHasTheSameBitsInEveryBatch) {
   AttentionShape shape;
+  shape.cache_dtype = compute_dtype();
   const std::vector<int64_t> lengths = {70, 3, 40};
   AttentionCase together(shape, lengths);
   const std::vector<float> batch = together.Run(cpu_.get(), {{2, 0, 40}, {0, 0, 70}, {1, 0, 3}});
