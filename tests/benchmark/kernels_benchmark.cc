@@ -169,29 +169,42 @@ BENCHMARK(ExpertFfnRows)
     ->Args({128, 8})
     ->UseRealTime();
 
-// One sequence: range(0) new rows after range(1) cached positions.
+// Keys or values of this many positions: two such are more than caches hold.
+constexpr int64_t kCachedPositions = 131072;
+
+// One sequence: range(0) new rows after range(1) cached positions. Sequences are used in turn, so
+// that no keys or values are still in a cache.
 void Attention(benchmark::State& state) {
   const int64_t num_rows = state.range(0);
   const int64_t context = state.range(1);
   const int64_t length = context + num_rows;
   constexpr int64_t kBlockSize = 16;
   const int64_t num_blocks = (length + kBlockSize - 1) / kBlockSize;
-  const Buffer keys = RandomBf16(num_blocks * kBlockSize * kKvHeads * kHeadDim);
-  std::vector<int32_t> page_table;
-  for (int64_t b = 0; b < num_blocks; ++b) page_table.push_back(static_cast<int32_t>(b));
+  static const Buffer keys = RandomBf16(kCachedPositions * kKvHeads * kHeadDim);
+  static const Buffer values = RandomBf16(kCachedPositions * kKvHeads * kHeadDim);
+  const int64_t num_sequences = kCachedPositions / (num_blocks * kBlockSize);
+  std::vector<int32_t> blocks;
+  for (int64_t b = 0; b < num_sequences * num_blocks; ++b) {
+    blocks.push_back(static_cast<int32_t>(b));
+  }
   const std::vector<float> qkv(static_cast<size_t>(num_rows * (kHeads + 2 * kKvHeads) * kHeadDim),
                                0.25f);
   std::vector<float> output(static_cast<size_t>(num_rows * kHeads * kHeadDim));
-  const SequenceRows sequence{0, num_rows, context, page_table};
+  SequenceRows sequence{0, num_rows, context, {}};
   PagedAttentionArgs args;
   args.qkv = qkv.data();
   args.num_heads = kHeads;
-  args.cache = {keys.bytes(), keys.bytes(), DType::kBF16, kKvHeads, kHeadDim, kBlockSize};
+  args.cache = {keys.bytes(), values.bytes(), DType::kBF16, kKvHeads, kHeadDim, kBlockSize};
   args.sequences = {&sequence, 1};
   args.num_tokens = num_rows;
   args.output = output.data();
+  int64_t next = 0;
   const Clock::time_point start = Clock::now();
-  for (auto _ : state) Cpu()->PagedAttention(args);
+  for (auto _ : state) {
+    sequence.page_table = {blocks.data() + next++ % num_sequences * num_blocks,
+                           static_cast<size_t>(num_blocks)};
+    Cpu()->PagedAttention(args);
+  }
   const double pairs = static_cast<double>(num_rows) *
                        (static_cast<double>(context) + static_cast<double>(num_rows + 1) / 2);
   Count(state, start, static_cast<double>(2 * length * kKvHeads * kHeadDim) * 2,
