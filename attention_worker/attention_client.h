@@ -92,8 +92,10 @@ class AttentionClient {
 
   // Runs one step; blocks. KV blocks are taken as the positions of a chunk need them. On failure no
   // sequence of the step has advanced: UNAVAILABLE naming layer and experts where an expert has no
-  // worker, DEADLINE_EXCEEDED past the deadline, RESOURCE_EXHAUSTED where too few blocks are free
-  // (kv_cache_usage tells before). The same chunks may be given again and then yield the same bits.
+  // worker, ABORTED where it may get one yet: the step is to be given again, with those sequences
+  // that still want it; DEADLINE_EXCEEDED past the deadline, RESOURCE_EXHAUSTED where too few
+  // blocks are free (kv_cache_usage tells before). The same chunks may be given again and then
+  // yield the same bits.
   virtual absl::StatusOr<StepResult> Step(const StepRequest& request) = 0;
 
   // Frees what a sequence holds; its full blocks stay in the prefix cache until they are needed. An

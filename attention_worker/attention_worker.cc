@@ -101,6 +101,7 @@ absl::Status LocalAttentionWorker::Build(Backend* backend, ExpertDirectory* dire
           .max_tokens = options_.max_step_tokens,
           .timeout = absl::Milliseconds(options_.expert_timeout_ms),
           .expert_wait_timeout = absl::Milliseconds(options_.expert_wait_timeout_ms),
+          .expert_wait_slice = absl::Milliseconds(options_.expert_wait_slice_ms),
           .hedge_after = options_.hedge_after});
   absl::StatusOr<std::unique_ptr<Decoder>> decoder =
       Decoder::Create(config_, &weights_, cache_.get(), dispatcher_.get(), backend,

@@ -28,6 +28,9 @@ struct AttentionWorkerOptions {
   int64_t expert_timeout_ms = 30'000;
   // What a step waits for a worker with an expert that nobody hosts; 0: it fails at once.
   int64_t expert_wait_timeout_ms = 30'000;
+  // Of that time, what it waits before it ends with ABORTED, so that its caller can look after its
+  // sequences and give the step again.
+  int64_t expert_wait_slice_ms = 1'000;
   // Times the expected latency of a batch after which a second worker gets its rows too; 0: never.
   double hedge_after = 0;
 };

@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "attention_worker/expert_directory.h"
+#include "attention_worker/expert_wait.h"
 #include "attention_worker/row_buffer_pool.h"
 #include "attention_worker/silence_limit.h"
 #include "attention_worker/step_observer.h"
@@ -21,6 +22,8 @@ struct ExpertDispatcherOptions {
   absl::Duration timeout = absl::Seconds(30);  // of one batch; zero: none
   // For a worker with an expert that nobody hosts; zero: none is waited for.
   absl::Duration expert_wait_timeout = absl::Seconds(30);
+  // Of that time, what one step waits before it ends with ABORTED, to be given again.
+  absl::Duration expert_wait_slice = absl::Seconds(1);
   // Times the expected latency of a batch after which a second worker gets its rows too; 0: never.
   double hedge_after = 0;
 };
@@ -33,6 +36,7 @@ struct DispatchTerms {
   StepObserver* const observer;
   RowBufferPool row_buffers;
   SilenceLimit silence_limit{};
+  ExpertWait expert_wait{observer, options.expert_wait_timeout};
   const std::shared_ptr<std::atomic<int64_t>> late_answers =
       std::make_shared<std::atomic<int64_t>>(0);
 };

@@ -39,6 +39,7 @@ class ExpertDispatcher {
   // its speed explains, go to other replicas; where an expert has none, it waits for one to come.
   // Errors name the layer and the workers or experts:
   //   UNAVAILABLE        an expert had no worker for longer than expert_wait_timeout
+  //   ABORTED            it has none yet: the step waits no longer than expert_wait_slice
   //   DEADLINE_EXCEEDED  `deadline` passed
   //   RESOURCE_EXHAUSTED as Send; or all workers with an expert stayed busy
   //   INTERNAL           two workers refused the same rows

@@ -45,7 +45,7 @@ LayerDispatch::LayerDispatch(DispatchTerms* terms, const RoutedTokens& routed,
 }
 
 LayerDispatch::~LayerDispatch() {
-  EndExpertWait();
+  terms_->expert_wait.GiveUp(absl::Now());
   for (const ArrivedAnswer& arrived : rows_.box->Close()) {
     if (arrived.answer.ok()) terms_->late_answers->fetch_add(1);
   }
@@ -58,7 +58,7 @@ absl::StatusOr<DispatchedRows> LayerDispatch::Await() {
   for (SentBatch& sent : sent_) sent.silent_at = std::max(sent.silent_at, start + kWaitAtLeast);
   while (num_missing_ > 0) {
     const absl::Status turn = TakeTurn();
-    if (!turn.ok()) return turn;
+    if (!turn.ok()) return Ended(turn);
   }
   const absl::Time end = absl::Now();
   if (trouble_since_ != absl::InfiniteFuture()) {
@@ -93,7 +93,7 @@ absl::Status LayerDispatch::PlanUncovered() {
     plan = PlanDispatch(routed_, uncovered_, *placement_, Refusing(), absl::Now());
   }
   missing_experts_ = std::move(plan.missing_experts);
-  if (missing_experts_.empty()) EndExpertWait();
+  terms_->expert_wait.OnPlacement(*placement_, absl::Now());
   return Send(std::move(plan.batches));
 }
 
@@ -165,28 +165,30 @@ absl::StatusOr<absl::Time> LayerDispatch::AwaitWorkers(absl::Time now) {
   }
   if (hosted) return busy_.empty() ? now : busy_until_;
 
-  if (!waiting_since_.has_value()) {
-    waiting_since_ = now;
-    trouble_since_ = std::min(trouble_since_, now);
-    terms_->observer->OnExpertWaitBegin(routed_.layer);
-    Log(LogLevel::kWarning, "waiting for experts that no worker hosts",
-        {{"layer", routed_.layer}, {"experts", absl::StrJoin(missing_experts_, ",")}});
-  }
-  const absl::Time limit = *waiting_since_ + terms_->options.expert_wait_timeout;
-  if (now >= limit) return NoWorker(now - *waiting_since_);
+  const absl::Time since = terms_->expert_wait.Enter(routed_.layer, missing_experts_, now);
+  trouble_since_ = std::min(trouble_since_, since);
+  const absl::Time limit = since + terms_->options.expert_wait_timeout;
+  if (now >= limit) return NoWorker(now - since);
+  if (!slice_end_.has_value()) slice_end_ = now + terms_->options.expert_wait_slice;
   if (num_awaited() > 0) return now + kShortLook;
-  const absl::Time until = std::min({now + kLongLook, limit, deadline_});
+  if (now >= *slice_end_) return WaitsOn();
+  const absl::Time until = std::min({now + kLongLook, *slice_end_, limit, deadline_});
   const auto newest = terms_->directory->AwaitChange(placement_, until);
-  return newest != placement_ ? now : absl::Now() + kShortLook;
+  return newest != placement_ ? now : std::min(*slice_end_, absl::Now() + kShortLook);
 }
 
-void LayerDispatch::EndExpertWait() {
-  if (!waiting_since_.has_value()) return;
-  const absl::Duration waited = absl::Now() - *waiting_since_;
-  waiting_since_.reset();
-  terms_->observer->OnExpertWaitEnd(routed_.layer, waited);
-  Log(LogLevel::kInfo, "no longer waiting for experts",
-      {{"layer", routed_.layer}, {"waited_ms", absl::ToInt64Milliseconds(waited)}});
+absl::Status LayerDispatch::Ended(const absl::Status& status) {
+  if (interrupted_ || status.code() != absl::StatusCode::kAborted) return status;
+  // A worker's own word: given again, the step would end likewise.
+  return absl::UnavailableError(status.message());
+}
+
+absl::Status LayerDispatch::WaitsOn() {
+  interrupted_ = true;
+  terms_->expert_wait.Interrupt(absl::Now());
+  return absl::AbortedError(absl::StrCat("no expert worker hosts layer ", routed_.layer,
+                                         " experts ", absl::StrJoin(missing_experts_, ", "),
+                                         " yet; give the step again to wait on"));
 }
 
 absl::Status LayerDispatch::PastDeadline() const {

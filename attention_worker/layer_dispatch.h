@@ -58,7 +58,6 @@ class LayerDispatch {
   // What is uncovered has no worker that may compute it. How long to wait before the next look; an
   // error where that is of no use, or has lasted too long.
   absl::StatusOr<absl::Time> AwaitWorkers(absl::Time now);
-  void EndExpertWait();
 
   absl::Status OnAnswer(ArrivedAnswer arrived);
   void Fill(const PlannedBatch& batch, ExpertBatchResult answer);
@@ -75,6 +74,9 @@ class LayerDispatch {
   size_t num_awaited() const;
   absl::Status PastDeadline() const;
   absl::Status NoWorker(absl::Duration waited) const;
+  absl::Status WaitsOn();
+  // A failed turn, as Await returns it.
+  absl::Status Ended(const absl::Status& status);
 
   DispatchTerms* const terms_;
   const RoutedTokens routed_;
@@ -98,7 +100,8 @@ class LayerDispatch {
   int num_refusals_ = 0;       // that may be the batch's own fault
   absl::Status last_failure_;  // names the worker
   absl::Time trouble_since_ = absl::InfiniteFuture();
-  std::optional<absl::Time> waiting_since_;  // for experts that nobody hosts
+  std::optional<absl::Time> slice_end_;  // of a wait for experts that nobody hosts
+  bool interrupted_ = false;             // by it
 };
 
 }  // namespace tramontane

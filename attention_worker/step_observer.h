@@ -33,6 +33,8 @@ class StepObserver {
   // A layer begins to wait for a worker with an expert that nobody hosts; has ended to.
   virtual void OnExpertWaitBegin(int /*layer*/) {}
   virtual void OnExpertWaitEnd(int /*layer*/, absl::Duration /*waited*/) {}
+  // Its step ends; it begins again if there is another one.
+  virtual void OnExpertWaitInterrupted(int /*layer*/) {}
   // A layer's rows were all answered in spite of failures, so long after the batches that failed
   // had been sent.
   virtual void OnStall(int /*layer*/, absl::Duration /*stall*/) {}

@@ -111,6 +111,11 @@ absl::Time Admission::ExpiryLocked(const Sequence& sequence) const {
   return expiry;
 }
 
+absl::Time Admission::DeadlineOf(const Sequence& sequence) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::min(sequence.deadline(), drain_deadline_);
+}
+
 absl::Status Admission::ReasonToLeave(const Sequence& sequence, bool waiting,
                                       absl::Time now) const {
   const std::lock_guard<std::mutex> lock(mutex_);

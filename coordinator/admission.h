@@ -51,6 +51,8 @@ class Admission {
   std::vector<Ended> TakeEnded(absl::Time now);
   // Why a sequence must leave now; OK where it may stay.
   absl::Status ReasonToLeave(const Sequence& sequence, bool waiting, absl::Time now) const;
+  // When a sequence must leave at the latest, where it runs.
+  absl::Time DeadlineOf(const Sequence& sequence) const;
   // A sequence has left for good.
   void Left();
 

@@ -17,9 +17,8 @@ constexpr absl::Duration kIdleCheck = absl::Seconds(1);
 // A request whose attention worker is lost for more than so many times may be the cause of it.
 constexpr int kMaxLosses = 3;
 
-// A step's failure as one of its requests shall see it.
-absl::Status FailureFor(const Sequence& sequence, const absl::Status& step_status, absl::Time now) {
-  if (now >= sequence.deadline()) return PastDeadline();
+// A step's failure as its requests shall see it.
+absl::Status FailureOf(const absl::Status& step_status) {
   if (step_status.code() != absl::StatusCode::kDeadlineExceeded) return step_status;
   // Not the client's deadline, so not the client's status.
   return absl::UnavailableError(
@@ -206,7 +205,7 @@ StepLoop::Plan StepLoop::PlanStep(absl::Time now) {
     const int run = static_cast<int>(plan.request.chunks.back().token_ids.size());
     if (sequence.prefilling()) prefill_rows -= run;
     // Somebody waits for this step until the last of its deadlines.
-    plan.request.deadline = std::max(plan.request.deadline, sequence.deadline());
+    plan.request.deadline = std::max(plan.request.deadline, admission_->DeadlineOf(sequence));
     if (!sequence.started().has_value()) {
       sequence.MarkStarted(now);
       observer_->OnStarted(now - sequence.arrival());
@@ -254,7 +253,7 @@ void StepLoop::RunStep(const Plan& plan) {
   }
   if (result.ok()) {
     Consume(plan, *std::move(result), now);
-  } else {
+  } else if (result.status().code() != absl::StatusCode::kAborted) {  // then it is run again
     Log(LogLevel::kWarning, "step failed",
         {{"sequences", plan.sequences.size()},
          {"status", absl::StatusCodeToString(result.status().code())},
@@ -292,8 +291,8 @@ void StepLoop::Consume(const Plan& plan, StepResult result, absl::Time now) {
 
 void StepLoop::FailSequences(const Plan& plan, const absl::Status& status, absl::Time now) {
   for (const Sequence* sequence : plan.sequences) {
-    const absl::Status failure = FailureFor(*sequence, status, now);
-    End(Remove(*sequence), failure, now);
+    const absl::Status leaves = admission_->ReasonToLeave(*sequence, /*waiting=*/false, now);
+    End(Remove(*sequence), leaves.ok() ? FailureOf(status) : leaves, now);
   }
 }
 

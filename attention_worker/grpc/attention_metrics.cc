@@ -152,6 +152,8 @@ void AttentionMetrics::OnExpertWaitEnd(int /*layer*/, absl::Duration waited) {
   wait_seconds_->Observe(absl::ToDoubleSeconds(waited));
 }
 
+void AttentionMetrics::OnExpertWaitInterrupted(int /*layer*/) { waiting_->Decrement(); }
+
 void AttentionMetrics::OnStall(int /*layer*/, absl::Duration stall) {
   stall_seconds_->Observe(absl::ToDoubleSeconds(stall));
 }

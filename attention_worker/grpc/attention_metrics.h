@@ -44,6 +44,7 @@ class AttentionMetrics final : public StepObserver {
   void OnLateAnswers(int64_t count) override;
   void OnExpertWaitBegin(int layer) override;
   void OnExpertWaitEnd(int layer, absl::Duration waited) override;
+  void OnExpertWaitInterrupted(int layer) override;
   void OnStall(int layer, absl::Duration stall) override;
   void OnStep(int64_t num_rows, absl::Duration total, absl::Duration expert_wait) override;
 

@@ -253,6 +253,38 @@ TEST_F(FailoverTest, TheWaitForAWorkerIsBoundedAndNamesLayerAndExperts) {
   EXPECT_EQ(seen().running_expert_waits, 0);
 }
 
+TEST_F(FailoverTest, AStepInterruptsItsWaitAndGivenAgainGoesOn) {
+  // Each step waits for a millisecond, so the first is interrupted before anybody can help it.
+  Load(With({.expert_wait_slice_ms = 1}));
+  model_.directory->SetClients({});
+  SequenceSpec spec;
+  spec.id = 77;
+  spec.max_total_tokens = 10;
+  ASSERT_TRUE(model_.worker->AddSequence(spec).ok());
+  SequenceChunk chunk;
+  chunk.id = 77;
+  chunk.token_ids = {1, 2};
+  StepRequest request;
+  request.chunks = {chunk};
+  const absl::Status first = model_.worker->Step(request).status();
+  EXPECT_EQ(first.code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(std::string(first.message()), HasSubstr("layer 0 experts"));
+  EXPECT_EQ(seen().running_expert_waits, 0);
+  model_.directory->SetClients(model_.clients);
+  EXPECT_TRUE(model_.worker->Step(request).ok());
+  EXPECT_EQ(seen().interrupted_expert_waits, 1);
+  EXPECT_EQ(seen().running_expert_waits, 0);
+}
+
+TEST_F(FailoverTest, AWaitInManyStepsIsBoundedAsOneIs) {
+  Load(With({.expert_wait_timeout_ms = 20, .expert_wait_slice_ms = 1}));
+  model_.directory->SetClients({});
+  // Outcome gives each step again that ends with ABORTED.
+  EXPECT_EQ(Outcome().code(), absl::StatusCode::kUnavailable);
+  EXPECT_GT(seen().interrupted_expert_waits, 0);
+  EXPECT_EQ(seen().running_expert_waits, 0);
+}
+
 TEST_F(FailoverTest, TheStepsDeadlineEndsTheWait) {
   model_.directory->SetClients({});
   SequenceSpec spec;

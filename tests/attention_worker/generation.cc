@@ -87,6 +87,7 @@ absl::StatusOr<std::vector<Generation>> RunGenerations(AttentionClient& worker,
     }
     if (request.chunks.empty()) continue;  // nothing runs until the next one joins
     absl::StatusOr<StepResult> result = worker.Step(request);
+    while (result.status().code() == absl::StatusCode::kAborted) result = worker.Step(request);
     if (!result.ok()) return result.status();
     for (size_t i = 0; i < taking_part; ++i) {
       running[i].Take(request.chunks[i], std::move(result->chunks[i]));

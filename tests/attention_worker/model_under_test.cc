@@ -61,6 +61,11 @@ void RoutingCounter::OnExpertWaitEnd(int /*layer*/, absl::Duration /*waited*/) {
   --running_expert_waits;
 }
 
+void RoutingCounter::OnExpertWaitInterrupted(int /*layer*/) {
+  --running_expert_waits;
+  ++interrupted_expert_waits;
+}
+
 void RoutingCounter::OnStall(int /*layer*/, absl::Duration /*stall*/) { ++stalls; }
 
 void RoutingCounter::OnStep(int64_t num_rows, absl::Duration /*total*/,

@@ -45,6 +45,7 @@ class RoutingCounter : public StepObserver {
   void OnLateAnswers(int64_t count) override;
   void OnExpertWaitBegin(int layer) override;
   void OnExpertWaitEnd(int layer, absl::Duration waited) override;
+  void OnExpertWaitInterrupted(int layer) override;
   void OnStall(int layer, absl::Duration stall) override;
   void OnStep(int64_t num_rows, absl::Duration total, absl::Duration expert_wait) override;
 
@@ -60,6 +61,7 @@ class RoutingCounter : public StepObserver {
   int64_t late_answers = 0;
   int expert_waits = 0;
   int running_expert_waits = 0;
+  int interrupted_expert_waits = 0;
   int stalls = 0;
 
  private:
