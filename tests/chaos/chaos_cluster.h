@@ -32,7 +32,7 @@ class ChaosCluster {
       const std::vector<std::string>& coordinator_flags = {});
 
   v1::Inference::Stub* stub() { return stub_.get(); }
-  const std::string& coordinator_metrics() const { return coordinator_.metrics_address; }
+  pid_t coordinator_pid() const { return coordinator_.process->pid(); }
 
   // Names: expert-0, expert-1, …, attention-0, …
   void Signal(const std::string& name, int signal_number);

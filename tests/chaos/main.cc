@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "tests/chaos/scenario.h"
+#include "tests/chaos/soak.h"
 #include "tests/chaos/steady_load.h"
 
 ABSL_FLAG(std::string, scenarios, "all", "Names, separated by commas, or all; see --list.");
@@ -24,6 +25,8 @@ ABSL_FLAG(bool, list, false, "Print the scenarios and exit.");
 ABSL_FLAG(double, scale, 1, "How long faults last, in units of the short form.");
 ABSL_FLAG(double, quiet_s, 3, "Seconds of undisturbed load before each fault, and after it.");
 ABSL_FLAG(int, clients, 8, "Streams that run at once.");
+ABSL_FLAG(double, soak_s, 0,
+          "Instead of scenarios: so many seconds of load with a kill every 20 s; 0: scenarios.");
 ABSL_FLAG(std::string, markdown_out, "", "File for the table; empty: none but the one printed.");
 
 namespace tramontane {
@@ -92,7 +95,7 @@ Outcome Run(const Scenario& scenario) {
   return outcome;
 }
 
-std::string Milliseconds(absl::Duration duration) {
+std::string Seconds(absl::Duration duration) {
   if (duration == absl::InfiniteDuration()) return "-";
   return absl::StrFormat("%.2f s", absl::ToDoubleSeconds(duration));
 }
@@ -102,9 +105,9 @@ std::string TableRow(const Outcome& outcome) {
                          outcome.before.num_requests + outcome.after.num_requests,
                          outcome.before.num_failed + outcome.after.num_failed,
                          outcome.before.num_different + outcome.after.num_different,
-                         Milliseconds(outcome.before.longest_stall),
-                         Milliseconds(outcome.after.longest_stall),
-                         Milliseconds(outcome.stall_goal), Milliseconds(outcome.recovery));
+                         Seconds(outcome.before.longest_stall),
+                         Seconds(outcome.after.longest_stall), Seconds(outcome.stall_goal),
+                         Seconds(outcome.recovery));
 }
 
 std::vector<Scenario> ChosenScenarios() {
@@ -150,6 +153,44 @@ int RunAll() {
   return passed ? 0 : 1;
 }
 
+// The most that was seen in a third of the time.
+ProcessUse Most(const std::vector<ProcessUse>& uses, size_t third) {
+  ProcessUse most;
+  for (size_t i = third * uses.size() / 3; i < (third + 1) * uses.size() / 3; ++i) {
+    most.resident_kib = std::max(most.resident_kib, uses[i].resident_kib);
+    most.descriptors = std::max(most.descriptors, uses[i].descriptors);
+    most.threads = std::max(most.threads, uses[i].threads);
+  }
+  return most;
+}
+
+int RunSoak() {
+  SoakOptions options;
+  options.duration = absl::Seconds(absl::GetFlag(FLAGS_soak_s));
+  options.load.num_clients = absl::GetFlag(FLAGS_clients);
+  const absl::StatusOr<SoakReport> report = Soak(options);
+  if (!report.ok()) {
+    std::fprintf(stderr, "error: %s\n", report.status().ToString().c_str());
+    return 1;
+  }
+  const LoadReport& load = report->load;
+  std::printf(
+      "%s",
+      absl::StrFormat("%d kills, %d requests, %d failed, %d with other tokens, longest stall %s\n",
+                      report->num_kills, load.num_requests, load.num_failed, load.num_different,
+                      Seconds(load.longest_stall))
+          .c_str());
+  if (!load.first_failure.empty()) std::printf("first failure: %s\n", load.first_failure.c_str());
+  for (size_t third = 0; third < 3; ++third) {
+    const ProcessUse most = Most(report->coordinator, third);
+    std::printf("coordinator, at most, third %zu: %s", third + 1,
+                absl::StrFormat("%d MB, %d descriptors, %d threads\n", most.resident_kib / 1024,
+                                most.descriptors, most.threads)
+                    .c_str());
+  }
+  return load.num_failed + load.num_different == 0 ? 0 : 1;
+}
+
 }  // namespace
 }  // namespace tramontane
 
@@ -165,5 +206,5 @@ int main(int argc, char** argv) {
     }
     return 0;
   }
-  return tramontane::RunAll();
+  return absl::GetFlag(FLAGS_soak_s) > 0 ? tramontane::RunSoak() : tramontane::RunAll();
 }
