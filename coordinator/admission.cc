@@ -1,6 +1,8 @@
 #include "coordinator/admission.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -23,35 +25,34 @@ void Admission::AddWorker() {
   placement_.AddWorker();
 }
 
-absl::Status Admission::CheckRoom() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return CheckRoomLocked();
-}
-
-absl::Status Admission::CheckRoomLocked() const {
+absl::Status Admission::CheckRoomLocked(size_t num_completions) const {
   if (draining_) return ShuttingDown();
   int64_t free_places = 0;
   int64_t num_running = 0;
   for (const AttentionLoad& load : loads_) {
-    free_places += std::max(0, options_.max_running_requests - load.num_running);
+    free_places += options_.max_running_requests - load.num_running;
     num_running += load.num_running;
   }
-  if (static_cast<int64_t>(waiting_.size()) < free_places + options_.max_waiting_requests) {
+  if (static_cast<int64_t>(waiting_.size() + num_completions) <=
+      free_places + options_.max_waiting_requests) {
     return absl::OkStatus();
   }
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the waiting queue is full: ", num_running, " requests run, ", waiting_.size(),
-                   " wait (limit ", options_.max_waiting_requests, "); try again later"));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the waiting queue is full: ", num_running, " requests run, ", waiting_.size(),
+      " wait (limit ", options_.max_waiting_requests, ")",
+      num_completions > 1
+          ? absl::StrCat("; no room for ", num_completions, " completions, each of which counts")
+          : "",
+      "; try again later"));
 }
 
-absl::Status Admission::Enter(std::unique_ptr<Sequence> sequence) {
+absl::Status Admission::Enter(std::vector<std::unique_ptr<Sequence>> completions) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const absl::Status room = CheckRoomLocked();
+    const absl::Status room = CheckRoomLocked(completions.size());
     if (!room.ok()) return room;
-    ++num_inside_;
-    const absl::Time expiry = ExpiryLocked(*sequence);
-    waiting_.Push(std::move(sequence), expiry);
+    num_inside_ += static_cast<int64_t>(completions.size());
+    for (std::unique_ptr<Sequence>& sequence : completions) PushLocked(std::move(sequence));
   }
   events_->WakeAll();
   return absl::OkStatus();
@@ -74,32 +75,73 @@ std::unique_ptr<Sequence> Admission::Next(int worker) {
   bool others_turn = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const Sequence* next =
-        waiting_.First([](const Sequence& sequence) { return !sequence.stream().full(); });
-    if (next == nullptr || placement_.Choose(next->token_ids(), loads_) != worker) return nullptr;
+    std::vector<SequenceId> stalled;
+    const Sequence* next = waiting_.First([&stalled](const Sequence& sequence) {
+      if (!sequence.stream().full()) return true;
+      if (!sequence.stalled_since.has_value()) stalled.push_back(sequence.id());
+      return false;
+    });
+    for (const SequenceId id : stalled) MarkStalledLocked(id);
+    if (next == nullptr || ChooseWorkerLocked(*next) != worker) return nullptr;
     placement_.Record(next->token_ids(), worker);
-    ++loads_[static_cast<size_t>(worker)].num_running;
     taken = waiting_.Take(next->id());
+    for (int i = 0; i < taken->num_completions(); ++i) {
+      const SequenceId id = taken->first_id() + static_cast<SequenceId>(i);
+      if (std::unique_ptr<Sequence> sibling = waiting_.Take(id)) {
+        taken->siblings.push_back(std::move(sibling));
+      }
+    }
+    loads_[static_cast<size_t>(worker)].num_running += 1 + static_cast<int>(taken->siblings.size());
     others_turn = loads_.size() > 1 && !waiting_.empty();
   }
   if (others_turn) events_->WakeAll();
   return taken;
 }
 
-void Admission::Return(std::unique_ptr<Sequence> sequence) {
-  const SequenceId id = sequence->id();
-  const bool cancelled = !sequence->stream().cancelled().ok();
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const absl::Time expiry = ExpiryLocked(*sequence);
-    waiting_.Push(std::move(sequence), expiry);
+int Admission::ChooseWorkerLocked(const Sequence& sequence) {
+  const std::optional<int> joined = sequence.worker();
+  if (joined.has_value() && loads_[static_cast<size_t>(*joined)].ready) return *joined;
+  return placement_.Choose(sequence.token_ids(), loads_);
+}
+
+void Admission::MarkStalledLocked(SequenceId id) {
+  std::unique_ptr<Sequence> sequence = waiting_.Take(id);
+  sequence->stalled_since = options_.clock();
+  PushLocked(std::move(sequence));
+}
+
+void Admission::ReleaseSiblings(Sequence& sequence, int worker) {
+  std::vector<std::unique_ptr<Sequence>> siblings = std::exchange(sequence.siblings, {});
+  const std::lock_guard<std::mutex> lock(mutex_);
+  loads_[static_cast<size_t>(worker)].num_running -= static_cast<int>(siblings.size());
+  for (std::unique_ptr<Sequence>& sibling : siblings) {
+    sibling->JoinWorker(worker);
+    PushLocked(std::move(sibling));
   }
-  if (cancelled) events_->Note(id);  // again: the first note may have come while it ran
+}
+
+void Admission::Return(std::unique_ptr<Sequence> sequence) {
+  std::vector<std::unique_ptr<Sequence>> siblings = std::exchange(sequence->siblings, {});
+  const std::lock_guard<std::mutex> lock(mutex_);
+  PushLocked(std::move(sequence));
+  for (std::unique_ptr<Sequence>& sibling : siblings) PushLocked(std::move(sibling));
+}
+
+void Admission::PushLocked(std::unique_ptr<Sequence> sequence) {
+  // Again: the first note may have come while it did not wait here.
+  if (!sequence->stream().cancelled().ok()) events_->Note(sequence->id());
+  const absl::Time expiry = ExpiryLocked(*sequence);
+  waiting_.Push(std::move(sequence), expiry);
+}
+
+bool Admission::LimitsQueueTime(const Sequence& sequence) const {
+  return options_.queue_timeout > absl::ZeroDuration() && !sequence.started().has_value() &&
+         !sequence.worker().has_value();
 }
 
 absl::Time Admission::ExpiryLocked(const Sequence& sequence) const {
   absl::Time expiry = std::min(sequence.deadline(), drain_deadline_);
-  if (!sequence.started().has_value() && options_.queue_timeout > absl::ZeroDuration()) {
+  if (LimitsQueueTime(sequence)) {
     expiry = std::min(expiry, sequence.arrival() + options_.queue_timeout);
   }
   if (sequence.lost_since().has_value() && options_.queue_timeout > absl::ZeroDuration()) {
@@ -126,8 +168,7 @@ absl::Status Admission::ReasonLocked(const Sequence& sequence, bool waiting, abs
   if (absl::Status cancelled = sequence.stream().cancelled(); !cancelled.ok()) return cancelled;
   if (now >= sequence.deadline()) return PastDeadline();
   if (now >= drain_deadline_) return ShuttingDown();
-  if (waiting && !sequence.started().has_value() && options_.queue_timeout > absl::ZeroDuration() &&
-      now - sequence.arrival() >= options_.queue_timeout) {
+  if (waiting && LimitsQueueTime(sequence) && now - sequence.arrival() >= options_.queue_timeout) {
     return absl::ResourceExhaustedError(absl::StrCat("waited for ",
                                                      absl::FormatDuration(options_.queue_timeout),
                                                      " and could not start; try again later"));
@@ -155,8 +196,11 @@ std::vector<Admission::Ended> Admission::TakeEnded(absl::Time now) {
   std::vector<std::unique_ptr<Sequence>> suspects;
   for (const SequenceId id : noted) {
     const Sequence* sequence = waiting_.Find(id);
-    if (sequence == nullptr || sequence->stream().cancelled().ok()) continue;
-    suspects.push_back(waiting_.Take(id));
+    if (sequence == nullptr) continue;
+    // Noted because it is cancelled, or because its reader has made room.
+    if (!sequence->stream().cancelled().ok() || sequence->stalled_since.has_value()) {
+      suspects.push_back(waiting_.Take(id));
+    }
   }
   for (std::unique_ptr<Sequence>& sequence : waiting_.TakeExpired(now)) {
     suspects.push_back(std::move(sequence));
@@ -166,8 +210,7 @@ std::vector<Admission::Ended> Admission::TakeEnded(absl::Time now) {
     if (reason.ok()) {
       // It is not stalled any more.
       sequence->stalled_since.reset();
-      const absl::Time expiry = ExpiryLocked(*sequence);
-      waiting_.Push(std::move(sequence), expiry);
+      PushLocked(std::move(sequence));
     } else {
       ended.emplace_back(std::move(sequence), std::move(reason));
     }

@@ -33,17 +33,21 @@ class Admission {
   // Another worker, not ready; its index is the number of those that there were.
   void AddWorker();
 
-  // RESOURCE_EXHAUSTED where the queue is full, UNAVAILABLE once draining.
-  absl::Status CheckRoom() const;
-  // As CheckRoom; then the sequence waits.
-  absl::Status Enter(std::unique_ptr<Sequence> sequence);
+  // The completions of one request: all of them wait now, or none. RESOURCE_EXHAUSTED where the
+  // queue has too little room, UNAVAILABLE once draining.
+  absl::Status Enter(std::vector<std::unique_ptr<Sequence>> completions);
 
-  // What a worker could take now; false from the beginning.
+  // What a worker could take now; false from the beginning. num_running: with siblings.
   void SetReady(int worker, bool ready, int num_running);
   // The sequence to run next, where it is to run on `worker`; null where there is none. Nobody
   // overtakes a sequence of the same or a higher priority, but for those whose own reader is slow.
+  // The other completions of its request that wait come with it, as its siblings, so that one of
+  // them runs the prompt.
   std::unique_ptr<Sequence> Next(int worker);
-  // It could not run, or was preempted: it waits again, in its old place.
+  // The prompt of `sequence`, which runs on `worker`, is in the prefix cache there: its siblings
+  // wait for a place beside it.
+  void ReleaseSiblings(Sequence& sequence, int worker);
+  // It could not run, or was preempted: it waits again, in its old place, and so do its siblings.
   void Return(std::unique_ptr<Sequence> sequence);
 
   using Ended = std::pair<std::unique_ptr<Sequence>, absl::Status>;
@@ -67,7 +71,12 @@ class Admission {
   absl::Time next_expiry() const;
 
  private:
-  absl::Status CheckRoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckRoomLocked(size_t num_completions) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int ChooseWorkerLocked(const Sequence& sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void PushLocked(std::unique_ptr<Sequence> sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // It waits, and its reader is slow.
+  void MarkStalledLocked(SequenceId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool LimitsQueueTime(const Sequence& sequence) const;
   absl::Status ReasonLocked(const Sequence& sequence, bool waiting, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Time ExpiryLocked(const Sequence& sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

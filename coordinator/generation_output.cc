@@ -22,6 +22,7 @@ void Append(ChunkRouting&& more, ChunkRouting& to) {
 }  // namespace
 
 void AppendOutput(GenerationOutput&& more, GenerationOutput& output) {
+  output.completion_index = more.completion_index;
   output.text += more.text;
   Append(std::move(more.token_ids), output.token_ids);
   Append(std::move(more.logprobs), output.logprobs);

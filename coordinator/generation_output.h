@@ -17,7 +17,7 @@ enum class FinishReason { kStop, kLength };
 
 struct GenerationSummary {
   FinishReason finish_reason = FinishReason::kStop;
-  int prompt_tokens = 0;
+  int prompt_tokens = 0;  // in completion 0, so that those of a request add up
   int completion_tokens = 0;
   int cached_prompt_tokens = 0;        // that the prefix cache had when the request started
   absl::Duration queue;                // from arrival to the first step
@@ -30,6 +30,7 @@ using TopLogprobs = std::vector<std::pair<int32_t, float>>;  // best first
 
 // Everything is to be appended to what came before. Lists are empty where they were not asked for.
 struct GenerationOutput {
+  int completion_index = 0;               // whose output it is, of the request's completions
   std::string text;                       // whole UTF-8 characters
   std::vector<int32_t> token_ids;         // new tokens
   std::vector<float> logprobs;            // [token_ids.size()], natural logarithm
@@ -53,7 +54,7 @@ struct GenerationOutput {
   }
 };
 
-// Appends `more` to `output`.
+// Appends `more` to `output`, of the same completion.
 void AppendOutput(GenerationOutput&& more, GenerationOutput& output);
 
 }  // namespace tramontane

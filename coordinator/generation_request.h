@@ -28,6 +28,7 @@ struct GenerationRequest {
   std::vector<std::pair<uint32_t, float>> logit_bias;
   std::optional<uint64_t> seed;
   int32_t priority = 0;
+  uint32_t num_completions = 0;
 
   std::vector<std::string> stop;
   std::vector<uint32_t> stop_token_ids;
@@ -45,7 +46,9 @@ struct GenerationPlan {
   std::vector<int32_t> prompt_token_ids;  // at least one
   int max_tokens = 0;                     // 0 runs the prompt only
   SamplingParams sampling;
-  int priority = 0;  // higher runs first
+  int priority = 0;          // higher runs first
+  int num_completions = 1;   // at least 1
+  int completion_index = 0;  // which of them a sequence makes
 
   std::vector<std::string> stop;        // none empty
   std::vector<int32_t> stop_token_ids;  // with the end-of-sequence tokens, unless ignored; sorted
@@ -54,8 +57,12 @@ struct GenerationPlan {
   bool logprobs = false;
   int top_logprobs = 0;
   bool prompt_logprobs = false;
-  bool routing = false;
+  bool routing = false;  // of the prompt too, in completion 0
 };
+
+// The plan of one of the completions of `request`: with a seed of its own, and without details of
+// the prompt but in the first.
+GenerationPlan PlanOfCompletion(const GenerationPlan& request, int completion_index);
 
 }  // namespace tramontane
 

@@ -145,6 +145,10 @@ absl::Status CheckOutputs(const GenerationRequest& request, const ServedModel& m
                                                    "; expected a number in [-", kMaxPriority, ", ",
                                                    kMaxPriority, "]"));
   }
+  if (request.num_completions > static_cast<uint32_t>(kMaxCompletions)) {
+    return absl::InvalidArgumentError(absl::StrCat("num_completions is ", request.num_completions,
+                                                   "; expected at most ", kMaxCompletions));
+  }
   return request.echo ? CheckHasTokenizer(model, "echo") : absl::OkStatus();
 }
 
@@ -179,6 +183,7 @@ absl::StatusOr<GenerationPlan> PlanGeneration(const GenerationRequest& request,
   plan.logprobs = request.logprobs || (request.top_logprobs > 0 && !request.prompt_logprobs);
   plan.routing = request.routing;
   plan.priority = request.priority;
+  plan.num_completions = std::max(1, static_cast<int>(request.num_completions));
   return plan;
 }
 

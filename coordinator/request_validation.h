@@ -15,6 +15,7 @@ inline constexpr int kMaxStopStringBytes = 256;
 inline constexpr int kMaxStopTokenIds = 256;
 inline constexpr int kMaxTopLogprobs = 20;
 inline constexpr int kMaxPriority = 100;  // and -100 the least
+inline constexpr int kMaxCompletions = 16;
 
 // Checks every field against its range and the model, encodes the prompt, and fills in defaults;
 // `fallback_seed` is used where the request has none. INVALID_ARGUMENT names the field, the value

@@ -58,9 +58,19 @@ absl::StatusOr<std::shared_ptr<TokenStream>> Scheduler::Submit(GenerationPlan pl
                                                                absl::Time deadline) {
   const absl::Time now = options_.clock();
   if (now >= deadline) return PastDeadline();
-  const SequenceId id = next_id_.fetch_add(1);
-  std::shared_ptr<TokenStream> stream(new TokenStream(options_.stream_capacity_tokens,
-                                                      [events = events_, id] { events->Note(id); }),
+  const int num_completions = plan.num_completions;
+  if (num_completions > options_.max_running_requests) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("num_completions is ", num_completions, "; expected at most ",
+                     options_.max_running_requests, ", which this server runs at once"));
+  }
+  const SequenceId first_id = next_id_.fetch_add(static_cast<SequenceId>(num_completions));
+  std::shared_ptr<TokenStream> stream(new TokenStream(
+                                          options_.stream_capacity_tokens,
+                                          [events = events_, first_id, num_completions] {
+                                            events->Note(first_id, num_completions);
+                                          },
+                                          num_completions),
                                       [open = open_streams_](TokenStream* ended) {
                                         delete ended;
                                         open->Remove();
@@ -76,8 +86,13 @@ absl::StatusOr<std::shared_ptr<TokenStream>> Scheduler::Submit(GenerationPlan pl
                      " requests are open, with those whose clients have not read to the end; try "
                      "again later"));
   }
-  const absl::Status entered = admission_.Enter(
-      std::make_unique<Sequence>(id, std::move(plan), tokenizer_, stream, now, deadline));
+  std::vector<std::unique_ptr<Sequence>> completions;
+  for (int i = 0; i < num_completions; ++i) {
+    completions.push_back(std::make_unique<Sequence>(first_id + static_cast<SequenceId>(i),
+                                                     PlanOfCompletion(plan, i), tokenizer_, stream,
+                                                     now, deadline));
+  }
+  const absl::Status entered = admission_.Enter(std::move(completions));
   if (!entered.ok()) return entered;
   return stream;
 }
@@ -99,6 +114,12 @@ bool Scheduler::RunOnce() {
 int64_t Scheduler::num_running() const {
   int64_t count = 0;
   for (const StepLoop* loop : loops()) count += loop->num_running();
+  return count;
+}
+
+int64_t Scheduler::num_waiting() const {
+  int64_t count = admission_.num_waiting();
+  for (const StepLoop* loop : loops()) count += loop->num_siblings();
   return count;
 }
 

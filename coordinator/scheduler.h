@@ -44,8 +44,10 @@ class Scheduler {
   // themselves instead.
   void Start();
 
-  // Queues a generation. RESOURCE_EXHAUSTED where the queue is full, DEADLINE_EXCEEDED past
-  // `deadline`, UNAVAILABLE once draining. The stream ends with OK, or with:
+  // Queues the completions of a request, whose outputs share one stream. INVALID_ARGUMENT for more
+  // completions than max_running_requests, RESOURCE_EXHAUSTED where the queue has no room for all
+  // of them, DEADLINE_EXCEEDED past `deadline`, UNAVAILABLE once draining. The stream ends with OK,
+  // or, where one completion fails, with:
   //   DEADLINE_EXCEEDED   `deadline` passed
   //   RESOURCE_EXHAUSTED  it waited for queue_timeout, or its client did not read
   //   UNAVAILABLE         an expert has no worker, the drain's deadline passed, or its attention
@@ -66,8 +68,9 @@ class Scheduler {
   // One round of every step loop. False where there was no row to run.
   bool RunOnce();
 
+  // Of the requests' completions. Those that wait for another one to run their prompt wait.
   int64_t num_running() const;
-  int64_t num_waiting() const { return admission_.num_waiting(); }
+  int64_t num_waiting() const;
 
  private:
   void ReportRound() const;

@@ -69,9 +69,14 @@ SequenceSpec Sequence::Spec() const {
   spec.want_routing = plan_.routing;
   spec.token_ids = token_ids_;
   // The last row yields the next token; and a row whose details are wanted has to run for them.
-  const bool wanted = plan_.routing || (plan_.prompt_logprobs && rows_streamed_ < prompt_tokens_);
-  spec.max_cached_tokens = std::min(wanted ? rows_streamed_ : num_tokens(), num_tokens() - 1);
+  spec.max_cached_tokens = std::min(FirstWantedRow(), num_tokens() - 1);
   return spec;
+}
+
+int Sequence::FirstWantedRow() const {
+  const bool of_prompt = tells_of_prompt() && (plan_.prompt_logprobs || plan_.routing);
+  if (of_prompt && rows_streamed_ < prompt_tokens_) return rows_streamed_;
+  return plan_.routing ? std::max(rows_streamed_, prompt_tokens_) : num_tokens();
 }
 
 void Sequence::OnAdmitted(int cached) {
@@ -122,13 +127,24 @@ absl::Status Sequence::Consume(const SequenceChunk& chunk, ChunkResult result, a
   } else if (end == num_tokens()) {
     Finish(FinishReason::kLength, now, output);  // the prompt was all that was asked for
   }
-  stream_->Append(std::move(output));
+  Stream(std::move(output));
   return absl::OkStatus();
+}
+
+void Sequence::Stream(GenerationOutput output) {
+  output.completion_index = plan_.completion_index;
+  stream_->Append(std::move(output));
 }
 
 void Sequence::StreamPrompt(const SequenceChunk& chunk, int end, ChunkResult& result) {
   const int begin = std::exchange(rows_streamed_, end);
-  if (!wants_prompt_tokens()) return;
+  if (!wants_prompt_tokens()) {
+    if (begin > 0 || !plan_.echo) return;
+    GenerationOutput echo;
+    echo.text = detokenizer_.prompt_text();
+    Stream(std::move(echo));
+    return;
+  }
   // Rows that the prefix cache had are before the chunk, and then nothing but their tokens is
   // wanted.
   const int num_rows = end - begin;
@@ -154,7 +170,7 @@ void Sequence::StreamPrompt(const SequenceChunk& chunk, int end, ChunkResult& re
       output.prompt_logprobs.push_back(target.logprob);
       if (plan_.top_logprobs > 0) output.prompt_top_logprobs.push_back(std::move(target.top));
     }
-    stream_->Append(std::move(output));
+    Stream(std::move(output));
   }
 }
 
@@ -189,9 +205,11 @@ void Sequence::Finish(FinishReason reason, absl::Time now, GenerationOutput& out
   }
   GenerationSummary summary;
   summary.finish_reason = stop_strings_.stopped() ? FinishReason::kStop : reason;
-  summary.prompt_tokens = prompt_tokens();
   summary.completion_tokens = completion_tokens();
-  summary.cached_prompt_tokens = cached_tokens_.value_or(0);
+  if (tells_of_prompt()) {
+    summary.prompt_tokens = prompt_tokens();
+    summary.cached_prompt_tokens = cached_tokens_.value_or(0);
+  }
   summary.queue = started_.value_or(now) - arrival_;
   if (first_token_time_.has_value()) summary.time_to_first_token = *first_token_time_ - arrival_;
   summary.total = now - arrival_;

@@ -1,4 +1,4 @@
-// One generation while it runs.
+// One completion of a request while it runs.
 #ifndef TRAMONTANE_COORDINATOR_SEQUENCE_H_
 #define TRAMONTANE_COORDINATOR_SEQUENCE_H_
 
@@ -29,7 +29,10 @@ class Sequence {
   Sequence(SequenceId id, GenerationPlan plan, const Tokenizer* tokenizer,
            std::shared_ptr<TokenStream> stream, absl::Time arrival, absl::Time deadline);
 
+  // The completions of a request have ids that follow each other.
   SequenceId id() const { return id_; }
+  SequenceId first_id() const { return id_ - static_cast<SequenceId>(plan_.completion_index); }
+  int num_completions() const { return plan_.num_completions; }
   Precedence precedence() const { return {-plan_.priority, id_}; }
   // As the attention worker must know it now: after a preemption, with what was sampled until then.
   SequenceSpec Spec() const;
@@ -43,6 +46,12 @@ class Sequence {
   int num_tokens() const { return static_cast<int>(token_ids_.size()); }
   // Of these, how many have gone through the model and are in the KV cache.
   int rows_run() const { return rows_run_; }
+
+  // Of the prompt, so many tokens can be had from the prefix cache: whole blocks, and not the last
+  // token, whose row yields the next one.
+  int shareable_prompt_tokens(int block_size) const {
+    return (prompt_tokens_ - 1) / block_size * block_size;
+  }
 
   // More is to be run than the token that was sampled last: a prompt, or what a preemption threw
   // away.
@@ -61,6 +70,15 @@ class Sequence {
   int num_losses() const { return num_losses_; }
   // Since when it waits for an attention worker after a loss.
   std::optional<absl::Time> lost_since() const { return lost_since_; }
+  // Another completion of its request has begun to run the prompt on this attention worker: it does
+  // not wait for a beginning any more, but for a place there.
+  void JoinWorker(int worker) {
+    worker_ = worker;
+    lost_since_.reset();
+    stalled_since.reset();
+  }
+  // The attention worker that has its prompt; none before JoinWorker.
+  std::optional<int> worker() const { return worker_; }
   // The next tokens to run, at most `max_rows` (at least 1).
   SequenceChunk NextChunk(int max_rows) const;
   // The sequence enters a step; the first time ends its wait.
@@ -76,9 +94,18 @@ class Sequence {
 
   // Since when the stream has been full without a break; maintained by the scheduler.
   std::optional<absl::Time> stalled_since;
+  // Other completions of its request that are to join when it has run the prompt; maintained by
+  // admission and step loops.
+  std::vector<std::unique_ptr<Sequence>> siblings;
 
  private:
-  bool wants_prompt_tokens() const { return plan_.echo || plan_.prompt_logprobs || plan_.routing; }
+  bool tells_of_prompt() const { return plan_.completion_index == 0; }
+  bool wants_prompt_tokens() const {
+    return tells_of_prompt() && (plan_.echo || plan_.prompt_logprobs || plan_.routing);
+  }
+  // The first known token whose row must run because the client gets its details.
+  int FirstWantedRow() const;
+  void Stream(GenerationOutput output);
   // Streams what is known of the prompt's rows up to `end` and was not streamed before.
   void StreamPrompt(const SequenceChunk& chunk, int end, ChunkResult& result);
   void TakeToken(const TokenLogprob& sampled, absl::Time now, GenerationOutput& output);
@@ -98,6 +125,7 @@ class Sequence {
   int rows_run_ = 0;
   int num_losses_ = 0;
   std::optional<absl::Time> lost_since_;
+  std::optional<int> worker_;
   int rows_streamed_ = 0;             // whose details the client has, where it wants them
   std::optional<int> cached_tokens_;  // of the prompt, when it was first admitted
   bool finished_ = false;

@@ -120,17 +120,27 @@ void StepLoop::DropEnded(absl::Time now) {
 }
 
 void StepLoop::SetReady(bool ready) {
-  const int num_running = static_cast<int>(running_.size());
-  num_running_.store(num_running);
-  admission_->SetReady(index_, ready, num_running);
+  CountSequences();
+  admission_->SetReady(index_, ready, num_running_.load() + num_siblings_.load());
+}
+
+void StepLoop::CountSequences() {
+  int num_siblings = 0;
+  for (const std::unique_ptr<Sequence>& sequence : running_) {
+    num_siblings += static_cast<int>(sequence->siblings.size());
+  }
+  num_running_.store(static_cast<int>(running_.size()));
+  num_siblings_.store(num_siblings);
 }
 
 void StepLoop::Admit(absl::Time now) {
   // One row a step for each running sequence at the least.
-  const auto max_running =
-      static_cast<size_t>(std::min(options_.max_running_requests, options_.max_step_tokens));
+  const int max_running = std::min(options_.max_running_requests, options_.max_step_tokens);
+  // The places of those who wait for a prompt that runs here are taken.
+  const auto has_place = [&] { return num_running_.load() + num_siblings_.load() < max_running; };
   bool room = attention_->readiness().ok();
-  while (room && running_.size() < max_running) {
+  CountSequences();
+  while (room && has_place()) {
     SetReady(true);
     std::unique_ptr<Sequence> next = admission_->Next(index_);
     if (next == nullptr) break;
@@ -141,14 +151,29 @@ void StepLoop::Admit(absl::Time now) {
     } else if (!admitted.ok()) {
       End(std::move(next), admitted.status(), now);
     } else if (*admitted) {
+      ReleaseSiblings(*next);
       const auto place = std::upper_bound(running_.begin(), running_.end(), next, Precedes);
       running_.insert(place, std::move(next));
+      CountSequences();
     } else {
       admission_->Return(std::move(next));
       room = false;
     }
   }
-  SetReady(room && running_.size() < max_running);
+  SetReady(room && has_place());
+}
+
+void StepLoop::ReleaseSiblings(Sequence& sequence) {
+  if (sequence.siblings.empty()) return;
+  const int block_size = attention_->kv_cache_usage().block_size;
+  if (sequence.rows_run() < sequence.shareable_prompt_tokens(block_size)) {
+    // The prompt is on its way: nothing of them waits for a beginning any more.
+    for (const std::unique_ptr<Sequence>& sibling : sequence.siblings) sibling->JoinWorker(index_);
+    return;
+  }
+  admission_->ReleaseSiblings(sequence, index_);
+  CountSequences();
+  events_->WakeAll();
 }
 
 absl::StatusOr<bool> StepLoop::TryAdmit(Sequence& sequence) {
@@ -282,6 +307,7 @@ void StepLoop::Consume(const Plan& plan, StepResult result, absl::Time now) {
         observer_->OnFirstToken(now - sequence.arrival());
       }
     }
+    if (status.ok()) ReleaseSiblings(sequence);
     if (!status.ok() || sequence.finished()) leaving.emplace_back(&sequence, status);
   }
   // Counted before any stream ends: who has seen the end of a request sees it in the counters.
@@ -297,6 +323,9 @@ void StepLoop::FailSequences(const Plan& plan, const absl::Status& status, absl:
 }
 
 void StepLoop::End(std::unique_ptr<Sequence> sequence, const absl::Status& status, absl::Time now) {
+  for (std::unique_ptr<Sequence>& sibling : std::exchange(sequence->siblings, {})) {
+    End(std::move(sibling), status, now);
+  }
   const absl::Duration total = now - sequence->arrival();
   const absl::Duration queue = sequence->started().value_or(now) - sequence->arrival();
   observer_->OnEnded(status, total);
@@ -319,7 +348,7 @@ std::unique_ptr<Sequence> StepLoop::Remove(const Sequence& sequence) {
   TRAMONTANE_CHECK(found != running_.end());
   std::unique_ptr<Sequence> removed = std::move(*found);
   running_.erase(found);
-  num_running_.store(static_cast<int>(running_.size()));
+  CountSequences();
   return removed;
 }
 

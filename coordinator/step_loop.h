@@ -24,7 +24,7 @@ namespace tramontane {
 // decoding sequence and, with what is left of max_step_tokens, chunks of prompts. KV blocks go to
 // who comes first; where they run out, the last to come is preempted: it gives its blocks back,
 // waits in its old place and later computes again what it had. So the first always gets on. Used by
-// one thread, but for num_running.
+// one thread, but for num_running and num_siblings.
 class StepLoop {
  public:
   // All outlive the loop. `index`: which worker of `admission` it drives.
@@ -43,8 +43,10 @@ class StepLoop {
   bool RunOnce();
 
   int num_running() const { return num_running_.load(); }
+  // Completions that wait for one that runs to have run their prompt.
+  int num_siblings() const { return num_siblings_.load(); }
   KvCacheUsage kv_cache_usage() const { return attention_->kv_cache_usage(); }
-  // Ends the stream of a sequence that does not run (any more) and counts it.
+  // Ends a sequence that does not run (any more), with its siblings, and counts them.
   void End(std::unique_ptr<Sequence> sequence, const absl::Status& status, absl::Time now);
 
  private:
@@ -62,6 +64,8 @@ class StepLoop {
   void Admit(absl::Time now);
   // False where the KV cache has too little room for the sequence now.
   absl::StatusOr<bool> TryAdmit(Sequence& sequence);
+  // Its siblings join where nothing is left of the prompt that they could share.
+  void ReleaseSiblings(Sequence& sequence);
   // Free KV blocks that no prompt which is being run will need.
   int64_t UncommittedBlocks() const;
 
@@ -77,6 +81,7 @@ class StepLoop {
   void FailSequences(const Plan& plan, const absl::Status& status, absl::Time now);
   std::unique_ptr<Sequence> Remove(const Sequence& sequence);
   void SetReady(bool ready);
+  void CountSequences();
   absl::Duration IdleTime(absl::Time now) const;
 
   const int index_;
@@ -93,6 +98,7 @@ class StepLoop {
   SequenceId roomless_id_ = 0;
   int64_t roomless_blocks_ = 0;
   std::atomic<int> num_running_{0};
+  std::atomic<int> num_siblings_{0};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

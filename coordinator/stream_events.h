@@ -23,10 +23,11 @@ class StreamEvents {
     wakes_.emplace_back();
   }
 
-  void Note(SequenceId id) {
+  // The `count` sequences from `first` on, of one stream.
+  void Note(SequenceId first, int count = 1) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      noted_.insert(id);
+      for (int i = 0; i < count; ++i) noted_.insert(first + static_cast<SequenceId>(i));
     }
     WakeAll();
   }

@@ -46,6 +46,7 @@ std::string ToJson(const v1::GenerateRequest& request, const v1::GenerateRespons
   const bool logprobs =
       request.logprobs() || (request.top_logprobs() > 0 && !request.prompt_logprobs());
   Json json;
+  if (request.num_completions() > 1) json["completion_index"] = all.completion_index();
   json["text"] = all.text();
   json["token_ids"] = NumbersJson(all.token_ids());
   if (logprobs) json["logprobs"] = NumbersJson(all.logprobs());

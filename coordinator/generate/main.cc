@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "coordinator/generate/client_flags.h"
+#include "coordinator/generate/completion_texts.h"
 #include "coordinator/generate/inference_client.h"
 #include "coordinator/generate/json_output.h"
 #include "coordinator/generate/request_flags.h"
@@ -57,11 +59,14 @@ ABSL_FLAG(uint32_t, top_logprobs, 0, "With --json: so many alternatives beside e
 ABSL_FLAG(bool, prompt_logprobs, false, "With --json: log-probabilities of the prompt's tokens.");
 ABSL_FLAG(bool, routing, false, "With --json: experts and weights of every layer for every token.");
 ABSL_FLAG(int32_t, priority, 0, "[-100, 100]; higher runs first.");
+ABSL_FLAG(uint32_t, num_completions, 0,
+          "[0, 16]; so many completions of the prompt, each with a seed of its own; 0: one.");
 
 ABSL_FLAG(bool, chat, false,
           "The prompt is a user's message in the instruct format, not text to continue.");
 ABSL_FLAG(std::string, system, "", "System message of a chat.");
-ABSL_FLAG(bool, json, false, "Print one JSON object in the API's field names, at the end.");
+ABSL_FLAG(bool, json, false,
+          "Print a JSON object in the API's field names for each completion, at the end.");
 ABSL_FLAG(bool, show_routing, false,
           "Colour each token by its leading expert in the last layer, with a legend.");
 ABSL_FLAG(std::string, color, "auto", "Colours: auto (on a terminal), always or never.");
@@ -82,6 +87,7 @@ RequestFlags ReadRequestFlags() {
   flags.logit_bias = absl::GetFlag(FLAGS_logit_bias);
   flags.seed = absl::GetFlag(FLAGS_seed);
   flags.priority = absl::GetFlag(FLAGS_priority);
+  flags.num_completions = absl::GetFlag(FLAGS_num_completions);
   flags.stop = absl::GetFlag(FLAGS_stop);
   flags.stop_token_ids = absl::GetFlag(FLAGS_stop_token_ids);
   flags.ignore_eos = absl::GetFlag(FLAGS_ignore_eos);
@@ -110,34 +116,70 @@ absl::StatusOr<RoutingView> MakeRoutingView(InferenceClient& client) {
                      static_cast<int>(model->top_k()), UseColors());
 }
 
-// Runs one request and prints it as the flags want it. Yields the merged stream.
+// Of one completion: what has come, and how it is shown.
+struct Completion {
+  v1::GenerateResponse all;  // merged
+  std::optional<RoutingView> view;
+};
+using Completions = std::map<uint32_t, Completion>;  // by completion_index
+
+// What `part` adds to the completion's text on the terminal.
+std::string ShownText(const v1::GenerateResponse& part, bool over, Completion& completion) {
+  if (completion.view.has_value()) {
+    std::string text = completion.view->Add(part);
+    return over ? text + completion.view->Finish() : text;
+  }
+  return isatty(STDOUT_FILENO) == 1 ? TerminalSafe(part.text()) : part.text();
+}
+
+void PrintEnds(const v1::GenerateRequest& request, const Completions& completions) {
+  for (const auto& [index, completion] : completions) {
+    if (absl::GetFlag(FLAGS_json)) {
+      Print(ToJson(request, completion.all) + "\n");
+      continue;
+    }
+    const std::string name =
+        request.num_completions() > 1 ? absl::StrCat("completion ", index, ": ") : "";
+    if (completion.view.has_value()) {
+      std::fprintf(stderr, "%s%s\n", name.c_str(), completion.view->Legend().c_str());
+    }
+    std::fprintf(stderr, "%s%s\n", name.c_str(), ClosingLine(completion.all).c_str());
+  }
+}
+
+// Runs one request and prints it as the flags want it. Yields the first completion, merged.
 absl::StatusOr<v1::GenerateResponse> RunOnce(InferenceClient& client,
                                              const v1::GenerateRequest& request) {
   const bool json = absl::GetFlag(FLAGS_json);
-  const bool safe = isatty(STDOUT_FILENO) == 1;
   std::optional<RoutingView> view;
   if (absl::GetFlag(FLAGS_show_routing) && !json) {
     absl::StatusOr<RoutingView> made = MakeRoutingView(client);
     if (!made.ok()) return made.status();
     view.emplace(*std::move(made));
   }
-  v1::GenerateResponse all;
+  Completions completions;
+  CompletionTexts texts(request.num_completions());
+  bool printed = false;
+  const auto print = [&printed](const std::string& text) {
+    printed = printed || !text.empty();
+    Print(text);
+  };
   const absl::Status status = client.Generate(request, [&](const v1::GenerateResponse& part) {
-    MergeResponse(part, all);
-    if (json) return;
-    if (view.has_value()) {
-      Print(view->Add(part));
-    } else {
-      Print(safe ? TerminalSafe(part.text()) : part.text());
-    }
+    Completion& completion =
+        completions.try_emplace(part.completion_index(), Completion{{}, view}).first->second;
+    MergeResponse(part, completion.all);
+    const bool over = part.finish_reason() != v1::FINISH_REASON_UNSPECIFIED;
+    const std::string text = ShownText(part, over, completion);
+    if (!json) print(texts.Add(part.completion_index(), text, over));
   });
-  if (view.has_value()) Print(view->Finish());
-  if (!json && (status.ok() || !all.text().empty())) Print("\n");
+  for (auto& [index, completion] : completions) {  // where the request failed
+    if (completion.view.has_value()) print(texts.Add(index, completion.view->Finish(), false));
+  }
+  if (!json) print(texts.Finish());
+  if (!json && (status.ok() || printed)) Print("\n");
   if (!status.ok()) return status;
-  if (json) Print(ToJson(request, all) + "\n");
-  if (view.has_value()) std::fprintf(stderr, "%s\n", view->Legend().c_str());
-  if (!json) std::fprintf(stderr, "%s\n", ClosingLine(all).c_str());
-  return all;
+  PrintEnds(request, completions);
+  return completions[0].all;
 }
 
 // One line, one turn; ends with the input.
@@ -203,6 +245,10 @@ absl::Status Run(InferenceClient& client, const std::vector<char*>& positional) 
       message->set_role("system");
       message->set_content(system);
     }
+    if (typed && request->num_completions() > 1) {
+      return absl::InvalidArgumentError(
+          "--num_completions: a conversation has one answer to each message; expected 1");
+    }
     if (typed) return Converse(client, *std::move(request));
     v1::ChatMessage* const message = request->add_messages();
     message->set_role("user");
@@ -220,6 +266,7 @@ int Main(int argc, char** argv) {
                  "  generate \"Once upon a time\"\n"
                  "  generate --max_tokens=64 --temperature=0.8 --show_routing < prompt.txt\n"
                  "  generate --prompt_token_ids=1,5,9 --temperature=0 --json\n"
+                 "  generate --num_completions=3 \"Once upon a time\"\n"
                  "Without a prompt, on a terminal, it is a conversation line by line.");
   const std::string target = absl::GetFlag(FLAGS_target);
   const absl::StatusOr<ApiClient> api = ApiClientFromFlags(target);

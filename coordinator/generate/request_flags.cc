@@ -113,6 +113,7 @@ absl::StatusOr<v1::GenerateRequest> BuildRequest(const RequestFlags& flags) {
   request.set_prompt_logprobs(flags.prompt_logprobs);
   request.set_routing(flags.routing);
   request.set_priority(flags.priority);
+  request.set_num_completions(flags.num_completions);
   return request;
 }
 

@@ -35,6 +35,7 @@ struct RequestFlags {
   bool prompt_logprobs = false;
   bool routing = false;
   int32_t priority = 0;
+  uint32_t num_completions = 0;  // 0: one
 };
 
 // INVALID_ARGUMENT naming the flag and what is wrong with it, for lists that are not what they

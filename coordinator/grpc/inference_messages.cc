@@ -78,6 +78,7 @@ GenerationRequest FromMessage(const v1::GenerateRequest& message) {
   request.prompt_logprobs = message.prompt_logprobs();
   request.routing = message.routing();
   request.priority = message.priority();
+  request.num_completions = message.num_completions();
   return request;
 }
 
@@ -93,6 +94,7 @@ std::vector<ChatMessage> FromMessages(const RepeatedPtrField<v1::ChatMessage>& m
 v1::GenerateResponse ToMessage(const GenerationOutput& output, int num_choices) {
   v1::GenerateResponse message;
   const size_t choices = static_cast<size_t>(num_choices);
+  message.set_completion_index(static_cast<uint32_t>(output.completion_index));
   message.set_text(output.text);
   AddTokenIds(output.token_ids, message.mutable_token_ids());
   message.mutable_logprobs()->Add(output.logprobs.begin(), output.logprobs.end());

@@ -135,6 +135,12 @@ INSTANTIATE_TEST_SUITE_P(
         RefusedCase{
             "long_stop", [](R& r) { r.stop = {std::string(257, 'a')}; }, {"stop[0]", "257", "256"}},
         RefusedCase{"stop_not_utf8", [](R& r) { r.stop = {"\xc3"}; }, {"stop[0]", "UTF-8"}},
+        RefusedCase{"too_many_completions",
+                    [](R& r) { r.num_completions = 17; },
+                    {"num_completions", "17", "at most 16"}},
+        RefusedCase{"completions_past_int",
+                    [](R& r) { r.num_completions = 4294967295u; },
+                    {"num_completions", "4294967295", "at most 16"}},
         RefusedCase{"too_many_stop_tokens",
                     [](R& r) { r.stop_token_ids.assign(257, 5); },
                     {"stop_token_ids", "257", "256"}},
@@ -218,6 +224,23 @@ TEST(PlanGenerationTest, LimitsThemselvesAreAllowed) {
   const auto plan = PlanGeneration(request, DemoServedModel(), 1);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->sampling.top_k, 0) << "all of the vocabulary is no limit";
+}
+
+TEST(PlanGenerationTest, NoNumberOfCompletionsMeansOne) {
+  GenerationRequest request = TokenRequest();
+  EXPECT_EQ(PlanGeneration(request, DemoServedModel(), 1)->num_completions, 1);
+  request.num_completions = 16;
+  EXPECT_EQ(PlanGeneration(request, DemoServedModel(), 1)->num_completions, 16);
+}
+
+TEST(PlanOfCompletionTest, SeedsFollowEachOtherAndWrap) {
+  GenerationRequest request = TokenRequest();
+  request.num_completions = 3;
+  request.seed = std::numeric_limits<uint64_t>::max() - 1;
+  const GenerationPlan plan = *PlanGeneration(request, DemoServedModel(), 1);
+  EXPECT_EQ(PlanOfCompletion(plan, 0).sampling.seed, std::numeric_limits<uint64_t>::max() - 1);
+  EXPECT_EQ(PlanOfCompletion(plan, 1).sampling.seed, std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(PlanOfCompletion(plan, 2).sampling.seed, 0u);
 }
 
 TEST(PlanGenerationTest, TextGetsBosBeforeIt) {

@@ -28,6 +28,43 @@ TEST(TokenStreamTest, TakesWhatHasComeMerged) {
   EXPECT_TRUE(stream.Take(10).output.empty());
 }
 
+GenerationOutput Token(int32_t id, int completion_index) {
+  GenerationOutput output = Token(id);
+  output.completion_index = completion_index;
+  return output;
+}
+
+TEST(TokenStreamTest, MergesWithinACompletionAndTakesThemInTurn) {
+  TokenStream stream(100, nullptr, 3);
+  for (const int32_t id : {1, 2}) {
+    for (const int completion : {0, 1, 2}) stream.Append(Token(10 * completion + id, completion));
+  }
+  stream.End(absl::OkStatus());
+  stream.End(absl::OkStatus());
+  for (const int completion : {0, 1, 2}) {
+    const TokenStream::Batch batch = stream.Take(10);
+    EXPECT_EQ(batch.output.completion_index, completion);
+    EXPECT_EQ(batch.output.token_ids,
+              (std::vector<int32_t>{10 * completion + 1, 10 * completion + 2}));
+    EXPECT_FALSE(batch.end.has_value()) << "one goes on";
+  }
+  stream.End(absl::OkStatus());
+  EXPECT_TRUE(stream.Take(10).end.has_value());
+}
+
+TEST(TokenStreamTest, TheFailureOfOneCompletionEndsTheStreamForAll) {
+  int calls = 0;
+  TokenStream stream(
+      100, [&calls] { ++calls; }, 2);
+  stream.Append(Token(1, 1));
+  stream.End(absl::UnavailableError("no expert"));
+  EXPECT_EQ(calls, 1) << "the others are to leave";
+  EXPECT_EQ(stream.cancelled().code(), absl::StatusCode::kUnavailable);
+  const TokenStream::Batch batch = stream.Take(10);
+  EXPECT_EQ(batch.output.token_ids.size(), 1u);
+  EXPECT_EQ(batch.end->code(), absl::StatusCode::kUnavailable);
+}
+
 TEST(TokenStreamTest, TakesNoMoreThanAskedForAndTheEndLast) {
   TokenStream stream(100, nullptr);
   for (int id = 0; id < 3; ++id) stream.Append(Token(id));

@@ -102,7 +102,11 @@ ChunkResult FakeAttentionClient::Run(FakeSequence& sequence, const SequenceChunk
     if (target >= 0) result.targets.push_back(Logprob(target, spec.num_top_logprobs));
   }
   if (chunk.sample) {
-    const int32_t token_id = next_token_(sequence.token_ids);
+    int32_t token_id = next_token_(sequence.token_ids);
+    if (const uint64_t seed = spec.sampling.seed; seed != 0) {
+      const auto others = static_cast<uint64_t>(options_.vocab_size - 3);
+      token_id = 3 + static_cast<int32_t>((static_cast<uint64_t>(token_id) + seed) % others);
+    }
     result.sampled.emplace();
     result.sampled->token_id = token_id;
     if (spec.want_logprobs) result.sampled = Logprob(token_id, spec.num_top_logprobs);

@@ -1,4 +1,5 @@
-// An attention worker without a model: the next token is a function of the tokens before it.
+// An attention worker without a model: the next token is a function of the tokens before it and of
+// the seed.
 #ifndef TRAMONTANE_TESTS_FAKES_FAKE_ATTENTION_CLIENT_H_
 #define TRAMONTANE_TESTS_FAKES_FAKE_ATTENTION_CLIENT_H_
 

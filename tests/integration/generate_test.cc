@@ -5,8 +5,10 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "proto/serving/process.h"
@@ -16,7 +18,9 @@ namespace tramontane {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 class GenerateTest : public testing::Test {
  protected:
@@ -63,6 +67,29 @@ TEST_F(GenerateTest, JsonHasTheApisFields) {
   EXPECT_EQ(answer["routing"][0]["expert_ids"].size(), 4 * 2);
   EXPECT_EQ(answer["usage"]["completion_tokens"], 5);
   EXPECT_GT(answer["timings"]["time_to_first_token_ms"].get<double>(), 0);
+}
+
+TEST_F(GenerateTest, SeveralCompletionsAreToldApart) {
+  const std::vector<std::string> flags = {"--num_completions=2", "--seed=7", "--max_tokens=5",
+                                          "--ignore_eos", "Once upon a time"};
+  const ProcessOutput text = Generate(flags);
+  ASSERT_EQ(text.exit_code, kExitOk) << text.stderr_text;
+  EXPECT_THAT(text.stdout_text,
+              AllOf(StartsWith("[completion 0]\n"), HasSubstr("\n[completion 1]\n")));
+  EXPECT_THAT(text.stderr_text, AllOf(HasSubstr("completion 0: 5 tokens"), HasSubstr("seed 8")));
+
+  std::vector<std::string> json_flags = flags;
+  json_flags.push_back("--json");
+  const ProcessOutput lines = Generate(json_flags);
+  std::istringstream stream(lines.stdout_text);
+  std::string line;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(std::getline(stream, line));
+    const json completion = json::parse(line);
+    EXPECT_EQ(completion["completion_index"], i);
+    EXPECT_EQ(completion["token_ids"].size(), 5);
+    EXPECT_EQ(completion["seed"], 7 + i);
+  }
 }
 
 TEST_F(GenerateTest, SameSeedSameText) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "coordinator/generate/completion_texts.h"
 #include "coordinator/generate/json_output.h"
 #include "coordinator/generate/routing_view.h"
 #include "coordinator/generate/terminal_text.h"
@@ -38,6 +39,38 @@ TEST(MergeResponseTest, TextAndListsGrowAndTheRestIsTheLasts) {
   EXPECT_EQ(all.text(), "ab");
   EXPECT_EQ(all.token_ids_size(), 2);
   EXPECT_EQ(all.finish_reason(), v1::FINISH_REASON_LENGTH);
+}
+
+TEST(CompletionTextsTest, OneCompletionStreamsAsItIs) {
+  CompletionTexts texts(1);
+  EXPECT_EQ(texts.Add(0, "a", false), "a");
+  EXPECT_EQ(texts.Add(0, "b", true), "b");
+  EXPECT_EQ(texts.Finish(), "");
+}
+
+TEST(CompletionTextsTest, SeveralFollowEachOtherUnderTheirNames) {
+  CompletionTexts texts(3);
+  EXPECT_EQ(texts.Add(1, "x", false), "");
+  EXPECT_EQ(texts.Add(0, "a", false), "[completion 0]\na");
+  EXPECT_EQ(texts.Add(1, "y", true), "");
+  EXPECT_EQ(texts.Add(2, "p", false), "");
+  EXPECT_EQ(texts.Add(0, "b", true), "b\n[completion 1]\nxy\n[completion 2]\np");
+  EXPECT_EQ(texts.Add(2, "q", true), "q");
+}
+
+TEST(CompletionTextsTest, WhatHasComeIsPrintedWhereARequestFails) {
+  CompletionTexts texts(2);
+  texts.Add(1, "x", false);
+  EXPECT_EQ(texts.Finish(), "\n[completion 1]\nx");
+}
+
+TEST(ToJsonTest, HasTheIndexWhereThereAreSeveral) {
+  v1::GenerateRequest request;
+  EXPECT_FALSE(json::parse(ToJson(request, LastMessage())).contains("completion_index"));
+  request.set_num_completions(2);
+  v1::GenerateResponse all = LastMessage();
+  all.set_completion_index(1);
+  EXPECT_EQ(json::parse(ToJson(request, all))["completion_index"], 1);
 }
 
 TEST(ToJsonTest, HasTheApisFieldNames) {

@@ -37,6 +37,7 @@ TEST(BuildRequestTest, EveryFlagReachesItsField) {
   flags.stop_token_ids = {"3"};
   flags.ignore_eos = flags.echo = flags.logprobs = flags.prompt_logprobs = flags.routing = true;
   flags.top_logprobs = 4;
+  flags.num_completions = 3;
   const auto built = BuildRequest(flags);
   ASSERT_TRUE(built.ok()) << built.status();
   const v1::GenerateRequest& request = *built;
@@ -57,6 +58,7 @@ TEST(BuildRequestTest, EveryFlagReachesItsField) {
   EXPECT_TRUE(request.ignore_eos() && request.echo() && request.logprobs() &&
               request.prompt_logprobs() && request.routing());
   EXPECT_EQ(request.top_logprobs(), 4u);
+  EXPECT_EQ(request.num_completions(), 3u);
 }
 
 TEST(BuildRequestTest, BadListsNameFlagAndPart) {

@@ -152,6 +152,34 @@ TEST_F(InferenceServiceTest, SameSeedSameTokensAlsoAmongOthers) {
   for (std::thread& client : clients) client.join();
 }
 
+TEST_F(InferenceServiceTest, SeveralCompletionsEchoEachAndTellOfThePromptOnce) {
+  v1::GenerateRequest request = Story(6);
+  request.set_temperature(1);
+  request.set_seed(40);
+  request.set_echo(true);
+  std::vector<v1::GenerateResponse> alone(3), together(3);
+  for (uint64_t i = 0; i < 3; ++i) {
+    request.set_seed(40 + i);
+    alone[i] = Generate(*stub_, request).all;
+  }
+  request.set_seed(40);
+  request.set_num_completions(3);
+  const Answer answer = Generate(*stub_, request);
+  ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
+  for (const v1::GenerateResponse& message : answer.messages) {
+    MergeResponse(message, together.at(message.completion_index()));
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(together[i].text(), alone[i].text()) << i;
+    EXPECT_THAT(together[i].token_ids(), testing::ElementsAreArray(alone[i].token_ids()));
+    EXPECT_EQ(together[i].prompt_token_ids_size(), i == 0 ? 5 : 0);
+    EXPECT_EQ(together[i].finish_reason(), v1::FINISH_REASON_LENGTH);
+    EXPECT_EQ(together[i].seed(), 40 + i);
+    EXPECT_EQ(together[i].usage().prompt_tokens(), i == 0 ? 5u : 0u);
+    EXPECT_EQ(together[i].usage().completion_tokens(), 6u);
+  }
+}
+
 TEST_F(InferenceServiceTest, BadFieldIsNamedWithValueAndLimit) {
   v1::GenerateRequest request = Story(4);
   request.set_temperature(-1);
