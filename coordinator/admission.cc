@@ -2,12 +2,23 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/retry_hint.h"
 
 namespace tramontane {
 namespace {
+
+// A retry hint where nothing is measured yet, and the bounds of one that is.
+constexpr absl::Duration kUnmeasuredRetry = absl::Seconds(1);
+constexpr absl::Duration kShortestRetry = absl::Milliseconds(10);
+constexpr absl::Duration kLongestRetry = absl::Seconds(60);
+
+std::string Rounded(absl::Duration duration) {
+  return absl::FormatDuration(absl::Trunc(duration, absl::Milliseconds(100)));
+}
 
 absl::Status ShuttingDown() {
   return absl::UnavailableError("the coordinator is shutting down; ask another one");
@@ -25,7 +36,7 @@ void Admission::AddWorker() {
   placement_.AddWorker();
 }
 
-absl::Status Admission::CheckRoomLocked(size_t num_completions) const {
+absl::Status Admission::CheckRoomLocked(size_t num_completions, absl::Time now) {
   if (draining_) return ShuttingDown();
   int64_t free_places = 0;
   int64_t num_running = 0;
@@ -37,22 +48,75 @@ absl::Status Admission::CheckRoomLocked(size_t num_completions) const {
       free_places + options_.max_waiting_requests) {
     return absl::OkStatus();
   }
-  return absl::ResourceExhaustedError(absl::StrCat(
+  absl::Status full = absl::ResourceExhaustedError(absl::StrCat(
       "the waiting queue is full: ", num_running, " requests run, ", waiting_.size(),
       " wait (limit ", options_.max_waiting_requests, ")",
       num_completions > 1
           ? absl::StrCat("; no room for ", num_completions, " completions, each of which counts")
           : "",
       "; try again later"));
+  return WithRetryAfter(std::move(full), TakeRetrySlotLocked(absl::ZeroDuration(), now));
 }
 
-absl::Status Admission::Enter(std::vector<std::unique_ptr<Sequence>> completions) {
+absl::Status Admission::CheckWaitLocked(const Sequence& sequence, size_t num_completions,
+                                        absl::Time now) {
+  const std::optional<absl::Duration> wait =
+      EstimateLocked(sequence.priority(), num_completions, now);
+  const absl::Duration left = ExpiryLocked(sequence) - now;
+  if (!wait.has_value() || *wait <= left) return absl::OkStatus();
+  const bool own_deadline = sequence.deadline() - now <= left;
+  return WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
+                            "the request would wait for about ", Rounded(*wait), " behind ",
+                            waiting_.num_before(sequence.priority()), " others, but ",
+                            own_deadline ? "its deadline is in " : "none may wait for longer than ",
+                            Rounded(left), "; try again later or elsewhere")),
+                        TakeRetrySlotLocked(*wait - left, now));
+}
+
+std::optional<absl::Duration> Admission::EstimateLocked(int priority, size_t num_completions,
+                                                        absl::Time now) const {
+  if (std::any_of(loads_.begin(), loads_.end(), [](const auto& load) { return load.ready; })) {
+    return absl::ZeroDuration();
+  }
+  const std::optional<double> rate = drain_rate_.PerSecond(now);
+  if (!rate.has_value()) return std::nullopt;
+  return absl::Seconds(static_cast<double>(waiting_.num_before(priority) + num_completions) /
+                       *rate);
+}
+
+std::optional<absl::Duration> Admission::EstimatedWait(int priority) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return EstimateLocked(priority, 1, options_.clock());
+}
+
+absl::Duration Admission::TakeRetrySlotLocked(absl::Duration at_least, absl::Time now) {
+  const std::optional<double> rate = drain_rate_.PerSecond(now);
+  if (!rate.has_value()) return kUnmeasuredRetry;
+  last_retry_slot_ =
+      std::min(std::max(last_retry_slot_, now) + absl::Seconds(1 / *rate), now + kLongestRetry);
+  return std::clamp(std::max(at_least, last_retry_slot_ - now), kShortestRetry, kLongestRetry);
+}
+
+void Admission::NoteSaturationLocked(absl::Time now) {
+  const bool ready =
+      std::any_of(loads_.begin(), loads_.end(), [](const auto& load) { return load.ready; });
+  drain_rate_.SetSaturated(!ready && !waiting_.empty(), now);
+}
+
+absl::Status Admission::Enter(std::vector<std::unique_ptr<Sequence>> completions,
+                              Refusal& refusal) {
+  const absl::Time now = options_.clock();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const absl::Status room = CheckRoomLocked(completions.size());
+    refusal = Refusal::kQueueFull;
+    const absl::Status room = CheckRoomLocked(completions.size(), now);
     if (!room.ok()) return room;
+    refusal = Refusal::kWaitTooLong;
+    const absl::Status wait = CheckWaitLocked(*completions.front(), completions.size(), now);
+    if (!wait.ok()) return wait;
     num_inside_ += static_cast<int64_t>(completions.size());
     for (std::unique_ptr<Sequence>& sequence : completions) PushLocked(std::move(sequence));
+    NoteSaturationLocked(now);
   }
   events_->WakeAll();
   return absl::OkStatus();
@@ -66,6 +130,7 @@ void Admission::SetReady(int worker, bool ready, int num_running) {
     // What it leaves may be somebody else's now.
     woke = load.ready && !ready && loads_.size() > 1 && !waiting_.empty();
     load = {.ready = ready, .num_running = num_running};
+    NoteSaturationLocked(options_.clock());
   }
   if (woke) events_->WakeAll();
 }
@@ -169,9 +234,12 @@ absl::Status Admission::ReasonLocked(const Sequence& sequence, bool waiting, abs
   if (now >= sequence.deadline()) return PastDeadline();
   if (now >= drain_deadline_) return ShuttingDown();
   if (waiting && LimitsQueueTime(sequence) && now - sequence.arrival() >= options_.queue_timeout) {
-    return absl::ResourceExhaustedError(absl::StrCat("waited for ",
-                                                     absl::FormatDuration(options_.queue_timeout),
-                                                     " and could not start; try again later"));
+    return WithRetryAfter(
+        absl::ResourceExhaustedError(absl::StrCat("waited for ",
+                                                  absl::FormatDuration(options_.queue_timeout),
+                                                  " and could not start; try again later")),
+        std::clamp(EstimateLocked(sequence.priority(), 1, now).value_or(kUnmeasuredRetry),
+                   kShortestRetry, kLongestRetry));
   }
   if (waiting && sequence.lost_since().has_value() &&
       options_.queue_timeout > absl::ZeroDuration() &&
@@ -218,8 +286,9 @@ std::vector<Admission::Ended> Admission::TakeEnded(absl::Time now) {
   return ended;
 }
 
-void Admission::Left() {
+void Admission::Left(bool started) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (started) drain_rate_.OnDeparture(options_.clock());
   if (--num_inside_ == 0) empty_.notify_all();
 }
 

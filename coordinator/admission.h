@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,8 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "coordinator/attention_placement.h"
+#include "coordinator/drain_rate.h"
+#include "coordinator/scheduler_observer.h"
 #include "coordinator/scheduler_options.h"
 #include "coordinator/sequence.h"
 #include "coordinator/stream_events.h"
@@ -33,9 +36,10 @@ class Admission {
   // Another worker, not ready; its index is the number of those that there were.
   void AddWorker();
 
-  // The completions of one request: all of them wait now, or none. RESOURCE_EXHAUSTED where the
-  // queue has too little room, UNAVAILABLE once draining.
-  absl::Status Enter(std::vector<std::unique_ptr<Sequence>> completions);
+  // The completions of one request: all of them wait now, or none. RESOURCE_EXHAUSTED with a retry
+  // hint and `refusal` where the queue has too little room, or where their turn is not to be
+  // expected before their deadline or the queue's; UNAVAILABLE once draining.
+  absl::Status Enter(std::vector<std::unique_ptr<Sequence>> completions, Refusal& refusal);
 
   // What a worker could take now; false from the beginning. num_running: with siblings.
   void SetReady(int worker, bool ready, int num_running);
@@ -57,8 +61,12 @@ class Admission {
   absl::Status ReasonToLeave(const Sequence& sequence, bool waiting, absl::Time now) const;
   // When a sequence must leave at the latest, where it runs.
   absl::Time DeadlineOf(const Sequence& sequence) const;
-  // A sequence has left for good.
-  void Left();
+  // A sequence has left for good. `started`: it has run.
+  void Left(bool started);
+
+  // What a request of that priority which comes now waits for its first step: those before it, by
+  // the rate at which places become free. Absent as long as too little is measured.
+  std::optional<absl::Duration> EstimatedWait(int priority) const;
 
   // Refuses new sequences from now on; those that have not left by `deadline` get UNAVAILABLE.
   void StartDrain(absl::Time deadline);
@@ -71,7 +79,18 @@ class Admission {
   absl::Time next_expiry() const;
 
  private:
-  absl::Status CheckRoomLocked(size_t num_completions) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckRoomLocked(size_t num_completions, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckWaitLocked(const Sequence& sequence, size_t num_completions, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<absl::Duration> EstimateLocked(int priority, size_t num_completions,
+                                               absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // For one more refused request: each gets the next place that becomes free, so that they do not
+  // come back together.
+  absl::Duration TakeRetrySlotLocked(absl::Duration at_least, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteSaturationLocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int ChooseWorkerLocked(const Sequence& sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PushLocked(std::unique_ptr<Sequence> sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // It waits, and its reader is slow.
@@ -89,6 +108,8 @@ class Admission {
   WaitingQueue waiting_ ABSL_GUARDED_BY(mutex_);
   std::vector<AttentionLoad> loads_ ABSL_GUARDED_BY(mutex_);  // [number of workers]
   AttentionPlacement placement_ ABSL_GUARDED_BY(mutex_);
+  DrainRate drain_rate_ ABSL_GUARDED_BY(mutex_);
+  absl::Time last_retry_slot_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   int64_t num_inside_ ABSL_GUARDED_BY(mutex_) = 0;  // entered and not left
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time drain_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();

@@ -81,6 +81,7 @@ absl::StatusOr<std::shared_ptr<TokenStream>> Scheduler::Submit(GenerationPlan pl
       2 * (static_cast<int64_t>(loops().size()) * options_.max_running_requests +
            options_.max_waiting_requests);
   if (open_streams_->Add() > max_open) {
+    observer_->OnRefused(Refusal::kUnreadStreams);
     return absl::ResourceExhaustedError(
         absl::StrCat("more than ", max_open,
                      " requests are open, with those whose clients have not read to the end; try "
@@ -92,9 +93,11 @@ absl::StatusOr<std::shared_ptr<TokenStream>> Scheduler::Submit(GenerationPlan pl
                                                      PlanOfCompletion(plan, i), tokenizer_, stream,
                                                      now, deadline));
   }
-  const absl::Status entered = admission_.Enter(std::move(completions));
-  if (!entered.ok()) return entered;
-  return stream;
+  Refusal refusal{};
+  const absl::Status entered = admission_.Enter(std::move(completions), refusal);
+  if (entered.ok()) return stream;
+  if (entered.code() == absl::StatusCode::kResourceExhausted) observer_->OnRefused(refusal);
+  return entered;
 }
 
 void Scheduler::Drain(absl::Time deadline) {
@@ -131,6 +134,8 @@ void Scheduler::ReportRound() const {
     usage.num_free_blocks += one.num_free_blocks;
     usage.block_size = one.block_size;
   }
+  observer_->OnEstimatedWait(
+      admission_.EstimatedWait(/*priority=*/0).value_or(absl::ZeroDuration()));
   observer_->OnRound(num_running(), num_waiting(), usage);
 }
 

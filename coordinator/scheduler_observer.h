@@ -10,11 +10,20 @@
 
 namespace tramontane {
 
-// Calls come from the step threads, one for each attention worker; implementations return quickly.
-// The default ignores everything.
+// Why a request was not run.
+enum class Refusal {
+  kQueueFull,      // at once
+  kWaitTooLong,    // at once: it would wait for longer than it may
+  kUnreadStreams,  // at once: too many clients do not read to the end
+  kQueueTimeout,   // after queue_timeout
+};
+
+// Calls come from the step threads, one for each attention worker, and OnRefused from any thread;
+// implementations return quickly. The default ignores everything.
 class SchedulerObserver {
  public:
   virtual ~SchedulerObserver() = default;
+  virtual void OnRefused(Refusal /*reason*/) {}
   // A request entered its first step.
   virtual void OnStarted(absl::Duration /*queue*/) {}
   // An attention worker has taken a sequence, for the first time or after a preemption: so many
@@ -30,6 +39,8 @@ class SchedulerObserver {
   virtual void OnNextToken(absl::Duration /*since_the_one_before*/) {}
   // A request left, for whatever reason.
   virtual void OnEnded(const absl::Status& /*status*/, absl::Duration /*since_arrival*/) {}
+  // What a request of priority 0 that came now would wait for its first step; after every round.
+  virtual void OnEstimatedWait(absl::Duration /*wait*/) {}
   // After every round, over all attention workers.
   virtual void OnRound(int64_t /*num_running*/, int64_t /*num_waiting*/,
                        const KvCacheUsage& /*usage*/) {}

@@ -34,6 +34,7 @@ class Sequence {
   SequenceId first_id() const { return id_ - static_cast<SequenceId>(plan_.completion_index); }
   int num_completions() const { return plan_.num_completions; }
   Precedence precedence() const { return {-plan_.priority, id_}; }
+  int priority() const { return plan_.priority; }
   // As the attention worker must know it now: after a preemption, with what was sampled until then.
   SequenceSpec Spec() const;
   TokenStream& stream() const { return *stream_; }

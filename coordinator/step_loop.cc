@@ -329,6 +329,10 @@ void StepLoop::End(std::unique_ptr<Sequence> sequence, const absl::Status& statu
   const absl::Duration total = now - sequence->arrival();
   const absl::Duration queue = sequence->started().value_or(now) - sequence->arrival();
   observer_->OnEnded(status, total);
+  // Nothing else is exhausted before a request has started.
+  if (status.code() == absl::StatusCode::kResourceExhausted && !sequence->started().has_value()) {
+    observer_->OnRefused(Refusal::kQueueTimeout);
+  }
   Log(LogLevel::kInfo, "request ended",
       {{"request", sequence->id()},
        {"status", absl::StatusCodeToString(status.code())},
@@ -337,7 +341,7 @@ void StepLoop::End(std::unique_ptr<Sequence> sequence, const absl::Status& statu
        {"queue_ms", absl::ToInt64Milliseconds(queue)},
        {"total_ms", absl::ToInt64Milliseconds(total)}});
   sequence->stream().End(status);
-  admission_->Left();
+  admission_->Left(sequence->started().has_value());
 }
 
 std::unique_ptr<Sequence> StepLoop::Remove(const Sequence& sequence) {

@@ -9,6 +9,7 @@ void WaitingQueue::Push(std::unique_ptr<Sequence> sequence, absl::Time expires) 
   const Precedence precedence = sequence->precedence();
   const bool inserted = by_id_.emplace(id, precedence).second;
   TRAMONTANE_CHECK(inserted);
+  ++count_by_priority_[precedence.first];
   by_expiry_.emplace(expires, id);
   by_precedence_.emplace(precedence, Entry{std::move(sequence), expires});
 }
@@ -30,6 +31,8 @@ std::unique_ptr<Sequence> WaitingQueue::Take(SequenceId id) {
   if (found == by_id_.end()) return nullptr;
   const auto entry = by_precedence_.find(found->second);
   std::unique_ptr<Sequence> sequence = std::move(entry->second.sequence);
+  const auto count = count_by_priority_.find(entry->first.first);
+  if (--count->second == 0) count_by_priority_.erase(count);
   by_expiry_.erase({entry->second.expires, id});
   by_precedence_.erase(entry);
   by_id_.erase(found);
@@ -46,6 +49,14 @@ std::vector<std::unique_ptr<Sequence>> WaitingQueue::TakeAll() {
   std::vector<std::unique_ptr<Sequence>> all;
   while (!by_precedence_.empty()) all.push_back(Take(by_precedence_.begin()->first.second));
   return all;
+}
+
+size_t WaitingQueue::num_before(int priority) const {
+  size_t before = 0;
+  for (const auto& [negated, count] : count_by_priority_) {
+    if (negated <= -priority) before += count;
+  }
+  return before;
 }
 
 absl::Time WaitingQueue::next_expiry() const {

@@ -34,6 +34,8 @@ class WaitingQueue {
   std::vector<std::unique_ptr<Sequence>> TakeAll();
 
   const Sequence* Find(SequenceId id) const;
+  // How many wait that run before one of `priority` which comes now.
+  size_t num_before(int priority) const;
   size_t size() const { return by_precedence_.size(); }
   bool empty() const { return by_precedence_.empty(); }
   // When the next one expires; the infinite future where there is none.
@@ -45,6 +47,7 @@ class WaitingQueue {
     absl::Time expires;
   };
   std::map<Precedence, Entry> by_precedence_;
+  std::map<int, size_t> count_by_priority_;  // keyed by the negated priority
   std::unordered_map<SequenceId, Precedence> by_id_;
   std::set<std::pair<absl::Time, SequenceId>> by_expiry_;
 };

@@ -26,6 +26,15 @@ CoordinatorMetrics::CoordinatorMetrics(std::shared_ptr<prometheus::Registry> reg
     requests_.push_back(
         &requests.Add({{"status", StatusName(static_cast<absl::StatusCode>(code))}}));
   }
+  auto& refused = prometheus::BuildCounter()
+                      .Name("tramontane_refused_requests_total")
+                      .Help("Requests that were not run because of overload, by reason.")
+                      .Register(*registry_);
+  for (const char* reason : {"queue_full", "wait_too_long", "unread_streams", "queue_timeout"}) {
+    refused_.push_back(&refused.Add({{"reason", reason}}));
+  }
+  estimated_wait_ = AddGauge(*registry_, "tramontane_estimated_wait_seconds",
+                             "What a request of priority 0 that comes now would wait to run.");
   time_to_first_token_ =
       AddHistogram(*registry_, "tramontane_time_to_first_token_seconds",
                    "From a request's arrival to its first new token.", LatencyBuckets());
@@ -60,6 +69,14 @@ CoordinatorMetrics::CoordinatorMetrics(std::shared_ptr<prometheus::Registry> reg
 void CoordinatorMetrics::CountRequest(absl::StatusCode code) {
   const int index = static_cast<int>(code);
   requests_[static_cast<size_t>(index < kNumStatusCodes ? index : 2)]->Increment();
+}
+
+void CoordinatorMetrics::OnRefused(Refusal reason) {
+  refused_[static_cast<size_t>(reason)]->Increment();
+}
+
+void CoordinatorMetrics::OnEstimatedWait(absl::Duration wait) {
+  estimated_wait_->Set(absl::ToDoubleSeconds(wait));
 }
 
 void CoordinatorMetrics::OnStarted(absl::Duration queue) {

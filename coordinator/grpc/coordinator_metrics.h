@@ -33,6 +33,8 @@ class CoordinatorMetrics final : public SchedulerObserver {
   }
   void RemoveAttentionWorker(const std::string& worker) { attention_workers_.Remove(worker); }
 
+  void OnRefused(Refusal reason) override;
+  void OnEstimatedWait(absl::Duration wait) override;
   void OnStarted(absl::Duration queue) override;
   void OnAdmitted(int64_t num_tokens, int64_t cached_tokens) override;
   void OnPreempted() override;
@@ -47,6 +49,8 @@ class CoordinatorMetrics final : public SchedulerObserver {
   const std::shared_ptr<prometheus::Registry> registry_;
 
   std::vector<prometheus::Counter*> requests_;  // by status code
+  std::vector<prometheus::Counter*> refused_;   // by Refusal
+  prometheus::Gauge* estimated_wait_;
   prometheus::Histogram* time_to_first_token_;
   prometheus::Histogram* inter_token_latency_;
   prometheus::Histogram* request_latency_;

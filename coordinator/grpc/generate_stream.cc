@@ -7,6 +7,8 @@
 
 #include "absl/time/clock.h"
 #include "coordinator/grpc/inference_messages.h"
+#include "coordinator/grpc/retry_pushback.h"
+#include "coordinator/retry_hint.h"
 #include "proto/wire/status.h"
 
 namespace tramontane {
@@ -64,6 +66,7 @@ void GenerateStream::Advance() {
   if (finish.has_value()) {
     metrics_->CountRequest(finish->code());
     options_.permit.Release();  // before the client can call again
+    if (const auto retry_after = RetryAfterOf(*finish)) AddRetryPushback(context_, *retry_after);
   }
   if (write && finish.has_value()) {
     StartWriteAndFinish(&message_, grpc::WriteOptions(), grpc::Status::OK);

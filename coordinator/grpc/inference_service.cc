@@ -15,17 +15,17 @@
 #include "coordinator/detokenizer.h"
 #include "coordinator/grpc/generate_stream.h"
 #include "coordinator/grpc/inference_messages.h"
+#include "coordinator/grpc/retry_pushback.h"
 #include "coordinator/prompt_encoding.h"
 #include "coordinator/request_validation.h"
+#include "coordinator/retry_hint.h"
 #include "proto/wire/status.h"
 
 namespace tramontane {
 namespace {
 
-// What gRPC clients with a retry policy wait by, after RESOURCE_EXHAUSTED. See the retry design,
-// https://github.com/grpc/proposal/blob/master/A6-client-retries.md.
-constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
-constexpr char kRetryAfterMs[] = "1000";
+// After RESOURCE_EXHAUSTED that tells nothing of its own.
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 constexpr char kAuthorization[] = "authorization";
 
 // With alternatives for each token a message stays far below the 4 MiB that gRPC clients accept by
@@ -75,8 +75,7 @@ absl::Status InferenceService::Admit(grpc::CallbackServerContext* context,
   }
   dependencies_.security_metrics->CountFailure(refusal.reason);
   if (refusal.status.code() == absl::StatusCode::kResourceExhausted) {
-    const int64_t ms = absl::ToInt64Milliseconds(refusal.retry_after) + 1;
-    context->AddTrailingMetadata(kRetryPushback, absl::StrCat(ms));
+    AddRetryPushback(context, refusal.retry_after + absl::Milliseconds(1));
   }
   return refusal.status;
 }
@@ -110,7 +109,7 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(
     status = tokens.status();
   }
   if (status.code() == absl::StatusCode::kResourceExhausted) {
-    context->AddTrailingMetadata(kRetryPushback, kRetryAfterMs);
+    AddRetryPushback(context, RetryAfterOf(status).value_or(kRetryAfter));
   }
   dependencies_.metrics->CountRequest(status.code());
   return new RefusedStream(status);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -30,12 +31,16 @@ struct RecordingObserver : SchedulerObserver {
   void OnEnded(const absl::Status& status, absl::Duration) override {
     ended.push_back(status.code());
   }
+  void OnRefused(Refusal reason) override { ++refusals[reason]; }
+  void OnEstimatedWait(absl::Duration wait) override { estimated_wait = wait; }
   void OnRound(int64_t running, int64_t waiting, const KvCacheUsage&) override {
     num_running = running;
     num_waiting = waiting;
   }
 
   int64_t prompt_tokens = 0, new_tokens = 0, num_running = 0, num_waiting = 0, preemptions = 0;
+  std::map<Refusal, int> refusals;
+  absl::Duration estimated_wait;
   std::vector<int64_t> cached_tokens;
   std::vector<absl::Duration> first, next, queue;
   std::vector<absl::StatusCode> ended;
