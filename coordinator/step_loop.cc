@@ -329,8 +329,9 @@ void StepLoop::End(std::unique_ptr<Sequence> sequence, const absl::Status& statu
   const absl::Duration total = now - sequence->arrival();
   const absl::Duration queue = sequence->started().value_or(now) - sequence->arrival();
   observer_->OnEnded(status, total);
-  // Nothing else is exhausted before a request has started.
-  if (status.code() == absl::StatusCode::kResourceExhausted && !sequence->started().has_value()) {
+  // Nothing else is exhausted before a request has started, which its first completion does first.
+  if (status.code() == absl::StatusCode::kResourceExhausted && !sequence->started().has_value() &&
+      sequence->id() == sequence->first_id()) {
     observer_->OnRefused(Refusal::kQueueTimeout);
   }
   Log(LogLevel::kInfo, "request ended",

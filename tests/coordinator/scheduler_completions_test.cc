@@ -226,6 +226,7 @@ TEST_F(SchedulerCompletionsTest, BeforeOneHasBegunTheyTimeOutTogether) {
   scheduler_->RunOnce();
   EXPECT_EQ(EndOf(*stream), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(observer_.ended.size(), 2u);
+  EXPECT_EQ(observer_.refusals[Refusal::kQueueTimeout], 1) << "one request";
 }
 
 TEST_F(SchedulerCompletionsTest, PreemptionsChangeNoToken) {
