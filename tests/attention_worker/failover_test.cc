@@ -201,10 +201,15 @@ TEST_F(FailoverTest, ASilentWorkerThatAloneHasAnExpertIsWaitedForAndNotSetAside)
                      ExpertsOfEveryLayer(config, 0, last - 1)};
   };
   Load(options);
+  // Worker 1 counts as slow, so that worker 0 is asked for all experts.
+  for (int i = 0; i < 64; ++i) {
+    model_.clients[1]->load()->Answered(/*units=*/1, /*units_ahead=*/1, absl::Seconds(1),
+                                        absl::Now());
+  }
   model_.clients[0]->Hold();
   Generation generation;
   std::thread run([&] { generation = Generate(); });
-  // Rows of a long prompt fall on all experts; those that worker 1 has go to it after a while.
+  // What worker 1 has as well goes to it after a while.
   model_.observer->WaitForRetry();
   model_.clients[0]->Release();
   run.join();

@@ -203,6 +203,7 @@ TEST_F(InferenceServiceTest, CancelledCallFreesItsSequence) {
 }
 
 TEST_F(InferenceServiceTest, PassedDeadlineEndsTheCall) {
+  ASSERT_TRUE(Generate(*stub_, Story(1)).status.ok());  // so that the connection is there
   v1::GenerateRequest request = Story(1000);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(20));
@@ -210,7 +211,8 @@ TEST_F(InferenceServiceTest, PassedDeadlineEndsTheCall) {
   v1::GenerateResponse message;
   while (reader->Read(&message)) {
   }
-  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  const grpc::Status status = reader->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << status.error_message();
 }
 
 TEST_F(InferenceServiceTest, DrainingServerRefusesWithUnavailable) {
