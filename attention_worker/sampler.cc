@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include "attention_worker/philox.h"
 #include "model/check.h"
@@ -16,6 +17,13 @@ constexpr size_t kFewEnoughToSort = 64;
 int32_t Greatest(std::span<const float> logits) {
   // max_element keeps the first of equals.
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+// A penalty near 0 or a huge bias takes a logit beyond what a float holds; of infinities there is
+// no difference to weigh.
+float Finite(float logit) {
+  using Limits = std::numeric_limits<float>;
+  return std::clamp(logit, Limits::lowest(), Limits::max());
 }
 
 }  // namespace
@@ -52,10 +60,11 @@ std::span<const float> Sampler::Adjust(std::span<const float> logits, const Samp
   if (penalised) {
     for (const int32_t id : seen_token_ids) {
       float& logit = adjusted_[id];
-      logit = logit > 0.0f ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+      logit = Finite(logit > 0.0f ? logit / params.repetition_penalty
+                                  : logit * params.repetition_penalty);
     }
   }
-  for (const auto& [id, bias] : params.logit_bias) adjusted_[id] += bias;
+  for (const auto& [id, bias] : params.logit_bias) adjusted_[id] = Finite(adjusted_[id] + bias);
   return adjusted_;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <random>
@@ -49,6 +50,24 @@ TEST(SamplerTest, GreedyTakesTheGreatest) { EXPECT_EQ(SampleOne({0.5f, 3.0f, 2.0
 
 TEST(SamplerTest, GreedyTakesTheLowerIdOfEquals) {
   EXPECT_EQ(SampleOne({0.0f, 2.0f, 2.0f}, Greedy()), 1);
+}
+
+TEST(SamplerTest, APenaltyThatOverflowsLeavesTheTokenTheLikeliest) {
+  SamplingParams params;
+  params.temperature = 1.0f;
+  params.repetition_penalty = std::numeric_limits<float>::denorm_min();
+  EXPECT_EQ(SampleOne({3.0f, 2.0f, 1.0f}, params, {1}), 1);
+  params.top_p = 0.5f;
+  params.min_p = 0.1f;
+  EXPECT_EQ(SampleOne({3.0f, 2.0f, 1.0f}, params, {1}), 1);
+}
+
+TEST(SamplerTest, ABiasThatOverflowsLeavesTheTokenTheLikeliest) {
+  SamplingParams params;
+  params.temperature = 1.0f;
+  params.logit_bias = {{2, std::numeric_limits<float>::max()},
+                       {2, std::numeric_limits<float>::max()}};
+  EXPECT_EQ(SampleOne({3.0f, 2.0f, 1.0f}, params), 2);
 }
 
 TEST(SamplerTest, RepetitionPenaltyDividesPositiveAndMultipliesNegativeLogits) {
