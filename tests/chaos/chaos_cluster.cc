@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "tests/integration/cluster.h"
 
@@ -21,10 +22,6 @@ namespace {
 constexpr char kExpert[] = "expert-";
 constexpr char kAttention[] = "attention-";
 constexpr absl::Duration kExitTimeout = absl::Seconds(60);
-
-std::string ModelFlag(const std::string& model) {
-  return absl::StrCat("--model=", model.empty() ? DemoModel() : model);
-}
 
 }  // namespace
 
@@ -68,41 +65,61 @@ absl::StatusOr<std::string> ChaosCluster::AddExpertWorker(const std::string& exp
                                                           const std::string& model,
                                                           const ServerPlace& place) {
   const std::string name = absl::StrCat(kExpert, Names(kExpert).size());
-  std::vector<std::string> flags = {ModelFlag(model), absl::StrCat("--experts=", experts)};
+  std::vector<std::string> flags = CommonFlags("expert", model);
+  flags.push_back(absl::StrCat("--experts=", experts));
   if (!place.network_namespace.empty()) flags.push_back("--allow_plaintext_beyond_loopback");
   const absl::Status added = Add({name, "expert_worker", flags, place});
   if (!added.ok()) return added;
   return name;
 }
 
+std::vector<std::string> ChaosCluster::CommonFlags(const std::string& kind,
+                                                   const std::string& model) const {
+  std::vector<std::string> flags;
+  if (certificates_ != nullptr) flags = certificates_->Flags(kind);
+  flags.push_back(absl::StrCat("--model=", model.empty() ? DemoModel() : model));
+  return flags;
+}
+
 absl::StatusOr<std::unique_ptr<ChaosCluster>> ChaosCluster::Start(
-    const std::vector<std::string>& experts, int num_attention_workers,
-    const std::vector<std::string>& coordinator_flags) {
+    const ChaosClusterOptions& options) {
   std::unique_ptr<ChaosCluster> cluster(new ChaosCluster());
-  for (const std::string& hosted : experts) {
+  if (options.mutual_tls) {
+    cluster->certificates_ = std::make_unique<ClusterCertificates>();
+    cluster->SwapCertificates();
+  }
+  for (const std::string& hosted : options.experts) {
     const absl::StatusOr<std::string> added = cluster->AddExpertWorker(hosted);
     if (!added.ok()) return added.status();
   }
   const std::string expert_file =
       absl::StrCat("--expert_workers_file=", cluster->ListPath(kExpert));
-  for (int i = 0; i < num_attention_workers; ++i) {
-    const absl::Status added = cluster->Add(
-        {absl::StrCat(kAttention, i), "attention_worker", {ModelFlag(""), expert_file}, {}});
+  for (int i = 0; i < options.num_attention_workers; ++i) {
+    std::vector<std::string> flags = cluster->CommonFlags("attention", "");
+    flags.push_back(expert_file);
+    const absl::Status added =
+        cluster->Add({absl::StrCat(kAttention, i), "attention_worker", flags, {}});
     if (!added.ok()) return added;
   }
-  std::vector<std::string> flags = {
-      ModelFlag(""), num_attention_workers == 0 ? expert_file
-                                                : absl::StrCat("--attention_workers_file=",
-                                                               cluster->ListPath(kAttention))};
-  flags.insert(flags.end(), coordinator_flags.begin(), coordinator_flags.end());
+  std::vector<std::string> flags = cluster->CommonFlags("coordinator", "");
+  flags.push_back(options.num_attention_workers == 0
+                      ? expert_file
+                      : absl::StrCat("--attention_workers_file=", cluster->ListPath(kAttention)));
   absl::StatusOr<ServerProcess> coordinator = StartServer("coordinator", flags);
   if (!coordinator.ok()) return coordinator.status();
   cluster->coordinator_ = *std::move(coordinator);
-  const absl::Status serving = AwaitServing(cluster->coordinator_.address, true, absl::Minutes(1));
+  TlsClient client;
+  if (cluster->certificates_ != nullptr) client = cluster->certificates_->Client("");
+  const absl::Status serving =
+      AwaitServing(cluster->coordinator_.address, true, absl::Minutes(1), client);
   if (!serving.ok()) return serving;
-  cluster->stub_ = v1::Inference::NewStub(
-      grpc::CreateChannel(cluster->coordinator_.address, grpc::InsecureChannelCredentials()));
+  cluster->stub_ = v1::Inference::NewStub(Connect(cluster->coordinator_.address, client));
   return cluster;
+}
+
+void ChaosCluster::SwapCertificates() {
+  const CertificateAuthority ca("chaos");
+  certificates_->Issue(ca, absl::Now() + absl::Hours(24));
 }
 
 void ChaosCluster::Signal(const std::string& name, int signal_number) {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "proto/inference.grpc.pb.h"
+#include "tests/integration/cluster_certificates.h"
 #include "tests/integration/server_process.h"
 
 namespace tramontane {
@@ -22,14 +23,16 @@ struct Member {
   ServerPlace place;
 };
 
-// Two shards of experts, 0-3 and 4-7, each on the members that Start is told; membership comes from
-// files that the coordinator and attention workers watch. Used by one thread.
+struct ChaosClusterOptions {
+  std::vector<std::string> experts;  // of each expert worker: "0-3"
+  int num_attention_workers = 0;     // none: attention in the coordinator
+  bool mutual_tls = false;           // on all hops
+};
+
+// Membership comes from files that the coordinator and attention workers watch. Used by one thread.
 class ChaosCluster {
  public:
-  // `experts` of each expert worker: "0-3". No attention worker: attention in the coordinator.
-  static absl::StatusOr<std::unique_ptr<ChaosCluster>> Start(
-      const std::vector<std::string>& experts, int num_attention_workers,
-      const std::vector<std::string>& coordinator_flags = {});
+  static absl::StatusOr<std::unique_ptr<ChaosCluster>> Start(const ChaosClusterOptions& options);
 
   v1::Inference::Stub* stub() { return stub_.get(); }
   pid_t coordinator_pid() const { return coordinator_.process->pid(); }
@@ -53,6 +56,8 @@ class ChaosCluster {
   }
   // All members of a kind: "expert-" or "attention-".
   std::vector<std::string> Names(const std::string& kind) const;
+  // Certificates of a new CA for everybody, while all runs.
+  void SwapCertificates();
   // From now on the process may not have more memory than it has.
   absl::Status ForbidMoreMemory(const std::string& name);
 
@@ -65,11 +70,14 @@ class ChaosCluster {
 
   ChaosCluster() = default;
   absl::Status Add(Member member);
+  // Of a process of that kind ("expert", "attention", "coordinator"): --model, and those of TLS.
+  std::vector<std::string> CommonFlags(const std::string& kind, const std::string& model) const;
   // Writes the list of a kind to its file, at once as a whole.
   absl::Status WriteList(const std::string& kind) const;
   std::string ListPath(const std::string& kind) const;
 
   TemporaryDirectory lists_;
+  std::unique_ptr<ClusterCertificates> certificates_;  // null: plaintext
   std::map<std::string, Running> members_;
   ServerProcess coordinator_;
   std::unique_ptr<v1::Inference::Stub> stub_;

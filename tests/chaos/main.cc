@@ -64,7 +64,7 @@ Outcome Run(const Scenario& scenario) {
   Outcome outcome;
   outcome.name = scenario.name;
   outcome.stall_goal = scenario.stall_goal;
-  const auto cluster = ChaosCluster::Start(scenario.experts, scenario.num_attention_workers);
+  const auto cluster = ChaosCluster::Start(scenario.system);
   if (!cluster.ok()) {
     outcome.status = cluster.status();
     return outcome;

@@ -15,8 +15,7 @@ namespace tramontane {
 struct Scenario {
   std::string name;         // "kill-expert-worker"
   std::string description;  // a line for the table
-  std::vector<std::string> experts = {"0-3", "4-7", "0-3", "4-7"};
-  int num_attention_workers = 0;
+  ChaosClusterOptions system;
   // The longest stall of any stream that is wanted; infinite: as long as the fault lasts.
   absl::Duration stall_goal = absl::Seconds(1);
   // Breaks, and mends where the fault is one that passes. `scale`: 1 in the short form, more in the

@@ -154,61 +154,88 @@ absl::Status RunOutOfMemory(ChaosCluster& cluster, double scale) {
   return KillThenRestart(cluster, {"expert-0"}, scale);
 }
 
-const std::vector<std::string> kReplicated = {"0-3", "4-7", "0-3", "4-7"};
+absl::Status SwapCertificates(ChaosCluster& cluster, double scale) {
+  cluster.SwapCertificates();
+  absl::SleepFor(absl::Seconds(3) * scale);  // read again every second
+  for (const char* name : {"expert-0", "attention-0"}) {
+    const absl::Status restarted = KillThenRestart(cluster, {name}, scale);
+    if (!restarted.ok()) return restarted;
+    absl::SleepFor(absl::Seconds(2));
+  }
+  // Of these two none is left that has not connected with the new ones.
+  for (const char* name : {"expert-2", "attention-1"}) {
+    const absl::Status restarted = KillThenRestart(cluster, {name}, scale);
+    if (!restarted.ok()) return restarted;
+    absl::SleepFor(absl::Seconds(2));
+  }
+  return absl::OkStatus();
+}
+
+// Two shards of two replicas each.
+ChaosClusterOptions Replicated(int num_attention_workers = 0, bool mutual_tls = false) {
+  return {{"0-3", "4-7", "0-3", "4-7"}, num_attention_workers, mutual_tls};
+}
+
 constexpr absl::Duration kKillGoal = absl::Seconds(1);
 constexpr absl::Duration kSilenceGoal = absl::Seconds(2);
 
 std::vector<Scenario> ExpertScenarios() {
   return {
-      {"kill-expert-worker", "kill -9 of one of two replicas, which is started again", kReplicated,
-       0, kKillGoal,
+      {"kill-expert-worker", "kill -9 of one of two replicas, which is started again", Replicated(),
+       kKillGoal,
        [](ChaosCluster& c, double scale) { return KillThenRestart(c, {"expert-0"}, scale); }},
-      {"kill-two-expert-workers", "kill -9 of one replica of each shard at once", kReplicated, 0,
+      {"kill-two-expert-workers", "kill -9 of one replica of each shard at once", Replicated(),
        kKillGoal,
        [](ChaosCluster& c, double scale) {
          return KillThenRestart(c, {"expert-0", "expert-1"}, scale);
        }},
-      {"stop-expert-worker", "SIGSTOP of one of two replicas for 4 s, then SIGCONT", kReplicated, 0,
+      {"stop-expert-worker", "SIGSTOP of one of two replicas for 4 s, then SIGCONT", Replicated(),
        kSilenceGoal,
        [](ChaosCluster& c, double scale) { return StopThenContinue(c, "expert-0", scale); }},
-      {"slow-expert-worker", "one of two replicas runs a tenth of the time", kReplicated, 0,
+      {"slow-expert-worker", "one of two replicas runs a tenth of the time", Replicated(),
        kSilenceGoal, [](ChaosCluster& c, double scale) { return SlowDown(c, "expert-0", scale); }},
       {"partition", "one of three replicas on a network that drops every packet for 4 s",
-       kReplicated, 0, kSilenceGoal, Partition},
+       Replicated(), kSilenceGoal, Partition},
       {"packet-loss", "one of three replicas on a network that drops a fifth of all packets",
-       kReplicated, 0, kSilenceGoal, LosePackets},
-      {"non-finite-answers", "one of two replicas answers NaN for 2 s", kReplicated, 0, kKillGoal,
+       Replicated(), kSilenceGoal, LosePackets},
+      {"non-finite-answers", "one of two replicas answers NaN for 2 s", Replicated(), kKillGoal,
        [](ChaosCluster& c, double scale) { return AnswerWrongly(c, Fault::kNonFinite, scale); }},
-      {"short-answers", "one of two replicas leaves a row out for 2 s", kReplicated, 0, kKillGoal,
+      {"short-answers", "one of two replicas leaves a row out for 2 s", Replicated(), kKillGoal,
        [](ChaosCluster& c, double scale) { return AnswerWrongly(c, Fault::kShort, scale); }},
-      {"damaged-checkpoint", "a third replica comes with a damaged checkpoint", kReplicated, 0,
+      {"damaged-checkpoint", "a third replica comes with a damaged checkpoint", Replicated(),
        kKillGoal, AddDamagedReplica},
       {"memory-limit", "one of two replicas may not have more memory, and is started again",
-       kReplicated, 0, kKillGoal, RunOutOfMemory},
-      {"shard-gone", "both replicas of a shard are killed and come back 10 s later", kReplicated, 0,
+       Replicated(), kKillGoal, RunOutOfMemory},
+      {"shard-gone", "both replicas of a shard are killed and come back 10 s later", Replicated(),
        absl::InfiniteDuration(),
        [](ChaosCluster& c, double) {
          return KillThenRestart(c, {"expert-0", "expert-2"}, 10);
        }},
-      {"scale-experts", "1, 4, then 2 workers that host all experts", {"all"}, 0, kKillGoal, Scale},
+      {"scale-experts",
+       "1, 4, then 2 workers that host all experts",
+       {.experts = {"all"}},
+       kKillGoal,
+       Scale},
   };
 }
 
 std::vector<Scenario> AttentionScenarios() {
   return {
-      {"kill-attention-worker", "kill -9 of one of two attention workers", kReplicated, 2,
-       kKillGoal,
+      {"kill-attention-worker", "kill -9 of one of two attention workers", Replicated(2), kKillGoal,
        [](ChaosCluster& c, double scale) { return KillThenRestart(c, {"attention-0"}, scale); }},
       {"kill-both-kinds", "kill -9 of an attention worker and an expert worker at once",
-       kReplicated, 2, kKillGoal,
+       Replicated(2), kKillGoal,
        [](ChaosCluster& c, double scale) {
          return KillThenRestart(c, {"attention-0", "expert-1"}, scale);
        }},
       {"stop-attention-worker", "SIGSTOP of one of two attention workers for 4 s, then SIGCONT",
-       kReplicated, 2, kSilenceGoal,
+       Replicated(2), kSilenceGoal,
        [](ChaosCluster& c, double scale) { return StopThenContinue(c, "attention-0", scale); }},
+      {"certificate-swap",
+       "certificates of a new CA for everybody, then every connection is made anew",
+       Replicated(2, /*mutual_tls=*/true), kKillGoal, SwapCertificates},
       {"rolling-restart", "SIGTERM and restart of every expert and attention worker in turn",
-       kReplicated, 2, kKillGoal, [](ChaosCluster& c, double) { return RestartAll(c); }},
+       Replicated(2), kKillGoal, [](ChaosCluster& c, double) { return RestartAll(c); }},
   };
 }
 

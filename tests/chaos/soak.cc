@@ -43,7 +43,8 @@ ProcessUse UseOf(pid_t pid, absl::Duration since_start) {
 }  // namespace
 
 absl::StatusOr<SoakReport> Soak(const SoakOptions& options) {
-  const auto cluster = ChaosCluster::Start({"0-3", "4-7", "0-3", "4-7"}, 2);
+  const auto cluster =
+      ChaosCluster::Start({.experts = {"0-3", "4-7", "0-3", "4-7"}, .num_attention_workers = 2});
   if (!cluster.ok()) return cluster.status();
   const auto load = SteadyLoad::Start((*cluster)->stub(), options.load);
   if (!load.ok()) return load.status();

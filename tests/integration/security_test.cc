@@ -19,6 +19,7 @@
 #include "proto/serving/tls_identity.h"
 #include "tests/fakes/certificate_authority.h"
 #include "tests/integration/cluster.h"
+#include "tests/integration/cluster_certificates.h"
 
 namespace tramontane {
 namespace {
@@ -41,40 +42,6 @@ v1::GenerateRequest StoryRequest(uint32_t max_tokens) {
 std::vector<uint32_t> Tokens(const v1::GenerateResponse& response) {
   return {response.token_ids().begin(), response.token_ids().end()};
 }
-
-// One certificate for each kind of process, all of one CA, named KIND.tramontane.
-class ClusterCertificates {
- public:
-  void Issue(const CertificateAuthority& ca, absl::Time not_after) {
-    for (const char* kind : {"coordinator", "attention", "expert", "client"}) {
-      ca.Write(directory_.path(), kind,
-               {.names = absl::StrCat("DNS:", kind, ".tramontane,IP:127.0.0.1"),
-                .not_after = not_after});
-    }
-  }
-  std::vector<std::string> Flags(const std::string& kind) const {
-    const std::string stem = absl::StrCat(directory_.path(), "/", kind);
-    return {absl::StrCat("--tls_cert=", stem, ".pem"), absl::StrCat("--tls_key=", stem, ".key"),
-            absl::StrCat("--tls_ca=", stem, ".ca.pem")};
-  }
-  // A client that shows the certificate of `kind`, "" for none, as it is now.
-  TlsClient Client(const std::string& kind) const {
-    CertificateFiles files;
-    const std::string stem = absl::StrCat(directory_.path(), "/", kind.empty() ? "client" : kind);
-    if (!kind.empty()) {
-      files.certificate = absl::StrCat(stem, ".pem");
-      files.key = absl::StrCat(stem, ".key");
-    }
-    files.ca = absl::StrCat(stem, ".ca.pem");
-    TlsClient client;
-    client.identity = *TlsIdentity::Load(files, absl::Now());
-    return client;
-  }
-  const std::string& directory() const { return directory_.path(); }
-
- private:
-  TemporaryDirectory directory_;
-};
 
 class SecurityTest : public testing::Test {
  protected:
