@@ -69,6 +69,12 @@ struct ExpertExecutor::Impl {
   void Run();
   // Returns when a merge shall be taken; false: stopping, and nothing is queued.
   bool WaitForMerge(std::unique_lock<std::mutex>& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // Takes a merge to be computed by this thread.
+  void Take() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // The other threads may compute again.
+  void Release(std::unique_lock<std::mutex>& lock);
+  // The one task in the queue, of so many pairs, shall be computed where it was submitted.
+  bool TakesInline(size_t num_pairs) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // Answers `merge`; computes what may be computed and is still wanted, unless `refused` is an
   // error.
   void Execute(const absl::Status& refused);
@@ -85,13 +91,14 @@ struct ExpertExecutor::Impl {
   std::condition_variable changed;  // of anything below
   TaskQueue queue ABSL_GUARDED_BY(mutex);
   MergeLinger linger ABSL_GUARDED_BY(mutex);
+  // A thread has what is not guarded below: to compute, or to free memory.
   bool computing ABSL_GUARDED_BY(mutex) = false;
   int answering ABSL_GUARDED_BY(mutex) = 0;  // other threads that answer what was in the queue
   bool draining ABSL_GUARDED_BY(mutex) = false;
   bool abandoning ABSL_GUARDED_BY(mutex) = false;  // answer what is queued without computing it
   bool stopping ABSL_GUARDED_BY(mutex) = false;
 
-  // Only the executor's thread uses these, but for the number of idle bytes. The lists are kept
+  // Used by the thread that set `computing`, but for the number of idle bytes. The lists are kept
   // from merge to merge.
   AnswerBuffers buffers;
   MergedBatch batch;
@@ -104,32 +111,43 @@ struct ExpertExecutor::Impl {
 };
 
 void ExpertExecutor::Impl::Run() {
-  for (;;) {
-    absl::Status refused;
-    {
-      std::unique_lock<std::mutex> lock(mutex);
-      if (computing) {
-        computing = false;
-        changed.notify_all();  // Drain may wait for it
-      }
-      if (!WaitForMerge(lock)) return;
-      queue.TakeMerge(&merge);
-      computing = true;
-      if (abandoning) refused = ShuttingDown();
-      observer->OnQueueDepth(queue.size());
-    }
+  std::unique_lock<std::mutex> lock(mutex);
+  while (WaitForMerge(lock)) {
+    Take();
+    const absl::Status refused = abandoning ? ShuttingDown() : absl::OkStatus();
+    lock.unlock();
     Execute(refused);
-    merge.clear();  // with what the answers' callbacks hold
+    Release(lock);
   }
 }
 
+void ExpertExecutor::Impl::Take() {
+  queue.TakeMerge(&merge);
+  computing = true;
+  observer->OnQueueDepth(queue.size());
+}
+
+void ExpertExecutor::Impl::Release(std::unique_lock<std::mutex>& lock) {
+  merge.clear();  // with what the answers' callbacks hold
+  lock.lock();
+  computing = false;
+  changed.notify_all();  // the executor's thread may wait for it, and Drain
+}
+
+bool ExpertExecutor::Impl::TakesInline(size_t num_pairs) const {
+  return num_pairs <= static_cast<size_t>(options.max_inline_rows) && queue.size() == 1 &&
+         !computing && !draining && options.merge_linger == absl::ZeroDuration();
+}
+
 bool ExpertExecutor::Impl::WaitForMerge(std::unique_lock<std::mutex>& lock) {
-  const auto work = [this] { return stopping || !queue.empty(); };
-  if (!changed.wait_for(lock, WaitTime(options.free_answers_after), work)) {
+  const auto work = [this] { return !computing && (stopping || !queue.empty()); };
+  if (!changed.wait_for(lock, WaitTime(options.free_answers_after), work) && !computing) {
+    computing = true;
     lock.unlock();
     buffers.Rest();
     lock.lock();
-    changed.wait(lock, work);
+    computing = false;
+    changed.notify_all();
   }
   // A task that is cancelled meanwhile may leave the queue empty again.
   for (;;) {
@@ -212,10 +230,11 @@ void ExpertExecutor::Submit(ExpertTask task, Done done) {
   const absl::Status fits = CheckExpertTask(task, *impl_->experts, impl_->options.max_batch_rows);
   QueuedTask queued{std::move(task), std::move(done), received};
   if (!fits.ok()) return impl_->Refuse(queued, fits, received);
+  const size_t num_pairs = queued.task.row_indices.size();
   std::optional<QueuedTask> refused;
   bool full = false;
   {
-    const std::lock_guard<std::mutex> lock(impl_->mutex);
+    std::unique_lock<std::mutex> lock(impl_->mutex);
     if (impl_->draining) {
       refused = std::move(queued);
     } else {
@@ -223,6 +242,13 @@ void ExpertExecutor::Submit(ExpertTask task, Done done) {
       refused = impl_->queue.Push(std::move(queued));
       full = refused.has_value();
       if (full) ++impl_->answering;
+      if (!full && impl_->TakesInline(num_pairs)) {
+        impl_->Take();
+        lock.unlock();
+        impl_->Execute(absl::OkStatus());
+        impl_->Release(lock);
+        return;
+      }
       impl_->observer->OnQueueDepth(impl_->queue.size());
     }
   }

@@ -25,14 +25,17 @@ struct ExpertExecutorOptions {
   // After a batch of a stream, how long tasks of other streams linger for its next: a stream sends
   // one a layer, and one that is silent for longer is not worth waiting for.
   absl::Duration stream_active_for = absl::Milliseconds(100);
+  // A task of at most so many pairs that finds the executor idle is computed by the thread that
+  // submits it: a single token's rows need not wait for a thread to wake up. Zero: none is.
+  int max_inline_rows = 2;
   // Of memory for answers that is kept for the next ones…
   size_t max_idle_answer_bytes = size_t{64} << 20;
   // … until no task has come for so long, or for a minute.
   absl::Duration free_answers_after = absl::Seconds(5);
 };
 
-// Counts what the executor did. Calls come from its thread and, for tasks that are refused, from
-// the submitting one. The default ignores everything.
+// Counts what the executor did. Calls come from its thread and, for tasks that are refused or
+// computed there, from the submitting one. The default ignores everything.
 class ExpertObserver {
  public:
   virtual ~ExpertObserver() = default;
@@ -45,8 +48,8 @@ class ExpertObserver {
   virtual void OnQueueDepth(int /*queued_batches*/) {}
 };
 
-// A bounded queue and the one thread that computes: the oldest task first, and with it those of its
-// layer that wait, of whatever stream. No bit of an answer depends on that. Thread-safe.
+// A bounded queue and one thread at a time that computes: the oldest task first, and with it those
+// of its layer that wait, of whatever stream. No bit of an answer depends on that. Thread-safe.
 class ExpertExecutor {
  public:
   using Done = ExpertTaskDone;

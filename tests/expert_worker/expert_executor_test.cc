@@ -63,6 +63,28 @@ TEST_P(ExpertExecutorTest, AnswersWhatTheBackendComputes) {
   EXPECT_EQ(AnswerBytes(*experts_, *answer.Wait()), expected);
 }
 
+TEST_P(ExpertExecutorTest, ASingleTokensRowsAreComputedWhereTheyAreSubmitted) {
+  const auto thread_of_answer = [this](int max_inline_rows, ExpertTask task) {
+    options_.max_inline_rows = max_inline_rows;
+    ExpertExecutor executor(experts_.get(), nullptr, options_);
+    Awaited<std::thread::id> answered;
+    const std::vector<std::byte> expected = ComputeDirectly(*experts_, task);
+    executor.Submit(std::move(task), [&](absl::StatusOr<ExpertTaskResult> result) {
+      EXPECT_TRUE(result.ok()) << result.status();
+      if (result.ok()) {
+        EXPECT_EQ(AnswerBytes(*experts_, *result), expected);
+      }
+      answered.Set(std::this_thread::get_id());
+    });
+    return answered.Wait();
+  };
+  const auto one_token = [this] { return MakeTask(*experts_, rows_, 1, {0, 2}, {{1}, {1}}); };
+  EXPECT_EQ(thread_of_answer(2, one_token()), std::this_thread::get_id());
+  EXPECT_NE(thread_of_answer(1, one_token()), std::this_thread::get_id());
+  EXPECT_NE(thread_of_answer(0, one_token()), std::this_thread::get_id());
+  EXPECT_NE(thread_of_answer(2, SomeTask()), std::this_thread::get_id());
+}
+
 TEST_P(ExpertExecutorTest, AnExpertThatIsNotHostedIsNotFound) {
   const absl::Status status = RunToStatus(MakeTask(*experts_, rows_, 1, {4}, {{0}}));
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
