@@ -12,8 +12,9 @@ fi
 
 # Every metric that a rule asks for is one that docs/metrics.md has.
 missing=0
-for metric in $(grep -ohE '\btramontane_[a-z0-9_]+' "$root"/deploy/prometheus/*.rules.yml | sort -u); do
-  if ! grep -q "\`${metric%_bucket}\`" "$root/docs/metrics.md"; then
+for metric in $(grep -ohE '\btramontane_[a-z0-9_]+' "$root"/deploy/prometheus/*.rules.yml |
+  sed -E 's/_(bucket|sum|count)$//' | sort -u); do
+  if ! grep -q "\`$metric\`" "$root/docs/metrics.md"; then
     printf 'error: %s is in a rule and not in docs/metrics.md\n' "$metric" >&2
     missing=1
   fi
