@@ -73,7 +73,7 @@ def _now():
 def _tokens():
     share = (f"{rate('tramontane_expert_tokens_total', 'expert', LAYERS)} / ignoring (expert) "
              f"group_left () {rate('tramontane_expert_tokens_total', '', LAYERS)}")
-    even = f"1 / count (count by (expert) (tramontane_expert_tokens_total{{{LAYERS}}}))"
+    even = f"1 / count (count by (expert) (tramontane_expert_replicas{{{LAYERS}}}))"
     return Row("Where the tokens go", [
         matrix("Load, layer by expert", "What each expert got in the dashboard's range over its "
                "layer's mean: 1 is the even share.", "none",
