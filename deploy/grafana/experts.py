@@ -9,7 +9,7 @@ LAYERS = CHOSEN + ', layer=~"$layer"'
 SHARDS = CHOSEN + ', shard=~"$shard"'
 WORKER = "{{shard}} {{pod}} {{instance}}"
 # Even is 1: green up to half as much again, red where TramontaneExpertHot begins.
-LOAD = thresholds("blue", (0.5, "green"), (1.5, "yellow"), (2, "orange"), (2.5, "red"))
+LOAD = thresholds("blue", (0.5, "green"), (1.5, "yellow"), (2, "orange"), (3, "red"))
 
 
 def rate(metric, by="", matchers=CHOSEN):
@@ -58,7 +58,7 @@ def _now():
              thresholds("green", (1, "red"))),
         stat("Imbalance", "The busiest expert of a layer over the layer's mean, of the most uneven "
              "layer.", "none", f"max (tramontane_expert_imbalance_ratio{{{LAYERS}}})",
-             thresholds("green", (2, "orange"), (2.5, "red")), decimals=2),
+             thresholds("green", (2, "orange"), (3, "red")), decimals=2),
         stat("Hop", "A batch's whole way to an expert worker and back, on average.", "s",
              "sum (" + mean("tramontane_expert_hop_seconds", "phase") + ")"),
         stat("Retries", "Batches a second whose rows were sent again.", "cps",
@@ -88,7 +88,7 @@ def _tokens():
         graph("Imbalance by layer", "The busiest expert over the layer's mean: 1 is even. The line "
               "is where TramontaneExpertHot begins.", "none",
               [target("max by (layer) (" + load(PAIRS, "layer") + ")", "layer {{layer}}")],
-              thresholds("green", (2.5, "red")), low=1),
+              thresholds("green", (3, "red")), low=1),
         bars("Hot experts", "The ten experts with the most over their layer's mean, in the "
              "dashboard's range.", "none",
              [target(f"topk(10, {load(over_range('layer, expert'), 'layer')})",
@@ -96,7 +96,7 @@ def _tokens():
         graph("Imbalance, as attention sees it", "Of the last 65,536 pairs or so of each process "
               "that runs attention: it moves while there is traffic.", "none",
               [target(f"max by (layer) (tramontane_expert_imbalance_ratio{{{LAYERS}}})",
-                      "layer {{layer}}")], thresholds("green", (2.5, "red"))),
+                      "layer {{layer}}")], thresholds("green", (3, "red"))),
         series_heatmap("Hottest expert by layer", "Load of each layer's busiest expert over the "
                        "mean.", "none", "max by (layer) (" + load(PAIRS, "layer") + ")",
                        "{{layer}}", width=16),

@@ -53,7 +53,7 @@ def _processes():
         states("Scrapes", "Whether Prometheus reaches each process.", each("up"), PROCESS,
                ((0, "down", "red"), (1, "up", "green"))),
         table("Versions", "One row for each coordinator and attention worker: its version.",
-              "none", each("tramontane_build_info"),
+              "none", 'tramontane_build_info{namespace=~"$namespace", model=~"$model"}',
               hidden=("Value", "job", "container", "endpoint")),
         graph("Starts", "How often each process started anew in the last 30 minutes. The line is "
               "where TramontaneProcessRestarts begins.", "none",

@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
+import re
 
 import promql
+
+# What Grafana escapes in values that are matched as expressions.
+_SPECIAL = re.compile(r"[\\^$*+?.()|{}\[\]]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +70,7 @@ def substitute(text, values, scrape_interval_s=5, range_s=1800):
     for name in sorted(promql.variables(text), key=len, reverse=True):
         value = values[name]
         if not isinstance(value, str):
-            escaped = [part.replace("\\", "\\\\").replace(".", "\\\\.") for part in value]
+            escaped = [_SPECIAL.sub(r"\\\\\g<0>", part) for part in value]
             value = escaped[0] if len(escaped) == 1 else "(" + "|".join(escaped) + ")"
         text = text.replace("${" + name + "}", value).replace("$" + name, value)
     for name in sorted(own, key=len, reverse=True):
