@@ -43,7 +43,7 @@
 - --hedge_after={{ include "tramontane.scalar" .hedgeAfter }}
 {{- end }}
 {{- end }}
-- --expert_workers={{ include "tramontane.expertTargets" . }}
+- --expert_workers={{ include "tramontane.allExperts" . }}:{{ include "tramontane.workerPort" . }}
 {{- if .Values.tls.enabled }}
 - --worker_tls_name={{ include "tramontane.tlsName" (dict "root" . "component" "expert-worker") }}
 {{- end }}
@@ -62,16 +62,6 @@
 - --max_step_tokens={{ include "tramontane.scalar" .maxStepTokens }}
 {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* "SERVICE:PORT" of every shard. */}}
-{{- define "tramontane.expertTargets" -}}
-{{- $targets := list -}}
-{{- range .Values.expertWorkers.shards -}}
-  {{- $service := include "tramontane.workload" (dict "root" $ "component" "expert-worker" "shard" .name) -}}
-  {{- $targets = append $targets (printf "%s:%s" $service (include "tramontane.workerPort" $)) -}}
-{{- end -}}
-{{- join "," $targets -}}
 {{- end -}}
 
 {{- define "tramontane.coordinatorFlags" -}}

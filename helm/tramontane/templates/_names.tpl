@@ -60,6 +60,11 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{/* What stands for the workers of all shards. */}}
+{{- define "tramontane.allExperts" -}}
+{{- printf "%s-experts" (include "tramontane.fullname" .) -}}
+{{- end -}}
+
 {{- define "tramontane.headlessApi" -}}
 {{- printf "%s-headless" (include "tramontane.fullname" .) -}}
 {{- end -}}
