@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # build.sh [TARGET…]: builds the images: coordinator expert_worker attention_worker client, or those
-# named. They are called PREFIX/coordinator:TAG, PREFIX/expert-worker:TAG and so on.
+# named, of which debug_symbols may be one. They are called PREFIX/coordinator:TAG,
+# PREFIX/expert-worker:TAG and so on.
 #
 # The environment:
 #   PREFIX      default tramontane
@@ -97,8 +98,8 @@ write_archive() {
 
 for target in "$@"; do
   [[ "$target" != -h && "$target" != --help ]] || usage 0
-  [[ " ${TARGETS[*]} " == *" $target "* ]] ||
-    fail 2 "$target: expected one of ${TARGETS[*]}"
+  [[ " ${TARGETS[*]} debug_symbols " == *" $target "* ]] ||
+    fail 2 "$target: expected one of ${TARGETS[*]} debug_symbols"
 done
 TAG="${TAG:-$(project_version)}"
 BUILDER="${BUILDER:-$(find_builder)}"

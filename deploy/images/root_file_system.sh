@@ -4,7 +4,8 @@
 #   root_file_system.sh runtime DIR PROGRAM…    what all programs of build/release/bin need: the
 #                       shared libraries that they load, users, CA certificates, licences
 #   root_file_system.sh programs DIR PROGRAM…   the programs, without symbols; fails where one
-#                       needs a library that the runtime beside DIR has not
+#                       needs a library that the runtime beside DIR has not. The symbols go to
+#                       symbols/usr/lib/debug beside DIR, where gdb looks for them
 #
 # Each package that something was taken of has its licence in usr/share/doc and its version in
 # var/lib/dpkg/status.d, where scanners look for it.
@@ -100,7 +101,7 @@ make_runtime() {
 }
 
 add_programs() {
-  local root="$1" runtime program library name
+  local root="$1" runtime symbols program library name
   shift
   runtime="$(dirname "$root")/runtime"
   [[ -d "$runtime" ]] || fail "no $runtime: make the runtime first"
@@ -109,9 +110,12 @@ add_programs() {
     [[ -n "$(find "$runtime/usr/lib" "$runtime/usr/lib64" -name "$name" -print -quit)" ]] ||
       fail "$name, which one of $* needs, is not in the runtime: name that program there, too"
   done
-  mkdir -p "$root/usr/bin"
+  symbols="$(dirname "$root")/symbols/usr/lib/debug/usr/bin"
+  mkdir -p "$root/usr/bin" "$symbols"
   for program in "$@"; do
+    objcopy --only-keep-debug "$BIN/$program" "$symbols/$program.debug"
     strip -o "$root/usr/bin/$program" "$BIN/$program"
+    objcopy --add-gnu-debuglink="$symbols/$program.debug" "$root/usr/bin/$program"
     chmod 755 "$root/usr/bin/$program"
   done
 }
