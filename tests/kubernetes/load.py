@@ -1,7 +1,6 @@
 """Load from pods of the cluster, and what it saw: no request may fail, no token may differ."""
 
 import json
-import subprocess
 import threading
 import time
 
@@ -64,7 +63,6 @@ class Load:
         self._concurrency = concurrency
         self._stop = threading.Event()
         self._checker = threading.Thread(target=self._check, daemon=True)
-        self._log = None
         self.checked = 0
         self.problems = []
         self.report = None
@@ -79,9 +77,6 @@ class Load:
         self._cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod))
         wait_for(f"pod {self.pod_name} runs",
                  lambda: is_ready(self._cluster.get("pod", name=self.pod_name)), 90)
-        self._log = subprocess.Popen(
-            ["kubectl", "-n", self._cluster.namespace, "logs", "-f", self.pod_name],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self._checker.start()
         wait_for("first checked tokens", lambda: self.checked > 1 or self.problems, 90)
         return self
@@ -89,21 +84,25 @@ class Load:
     def __exit__(self, kind, value, trace):
         self._stop.set()
         self._checker.join(timeout=90)
-        # SIGTERM: it ends the requests that run, then prints its report.
-        self._cluster.kubectl("delete", "pod", self.pod_name, "--wait=false")
         try:
-            output, _ = self._log.communicate(timeout=90)
-        except subprocess.TimeoutExpired:
-            self._log.kill()
-            output, _ = self._log.communicate()
-        self._cluster.kubectl("wait", "--for=delete", f"pod/{self.pod_name}", "--timeout=60s",
-                              check=False)
+            # SIGTERM: it cuts off the requests that run, and prints its report. A pod that was
+            # deleted would take its log along; one that is past its time keeps it.
+            self._cluster.kubectl("patch", "pod", self.pod_name, "--type=merge",
+                                  "-p", '{"spec": {"activeDeadlineSeconds": 1}}')
+            wait_for("the load's report", self._ended, 90)
+            output = self._cluster.kubectl("logs", self.pod_name)
+        finally:
+            self._cluster.kubectl("delete", "pod", self.pod_name, "--wait=false", check=False)
         if kind is not None:
             return False
-        self.report = last_json(output)["points"][-1]
+        self.report = last_report(output)["points"][-1]
         for code, error in self.report["errors"].items():
             self.problems.append(f"{error['count']} x {code}: {error['example']}")
         return False
+
+    def _ended(self):
+        statuses = self._cluster.get("pod", name=self.pod_name)["status"]["containerStatuses"]
+        return all("terminated" in status["state"] for status in statuses)
 
     def settle(self, seconds):
         """More load after an event: what it left behind is felt too."""
@@ -139,16 +138,19 @@ class Load:
             number += 1
 
 
-def last_json(output):
-    """The last JSON object that begins a line of `output`, whatever stands around it."""
+def last_report(output):
+    """The last report of load_client in `output`, whatever stands around it."""
     decoder = json.JSONDecoder()
     found = None
     position = 0
     while (position := output.find("{", position)) >= 0:
         try:
-            found, position = decoder.raw_decode(output, position)
+            value, position = decoder.raw_decode(output, position)
         except json.JSONDecodeError:
             position += 1
+            continue
+        if value.get("points"):
+            found = value
     if found is None:
         raise Failure(f"expected a report of the load, found: {output[-500:]!r}")
     return found

@@ -11,17 +11,22 @@ import run
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-class LastJsonTest(unittest.TestCase):
+class LastReportTest(unittest.TestCase):
 
     def test_takes_the_last_of_several_reports_among_other_lines(self):
         text = ('{\n  "points": []\n}\nconcurrency 4: {not json} 3 s\n'
                 + json.dumps({"points": [{"errors": {"UNAVAILABLE": {"count": 2}}}]}, indent=2)
                 + "\nconcurrency 4\n  requests: 7\n")
-        self.assertEqual(load.last_json(text)["points"][0]["errors"]["UNAVAILABLE"]["count"], 2)
+        self.assertEqual(load.last_report(text)["points"][0]["errors"]["UNAVAILABLE"]["count"], 2)
+
+    def test_a_report_that_was_cut_off_is_none(self):
+        whole = json.dumps({"points": [{"errors": {}}]}, indent=2)
+        with self.assertRaisesRegex(cluster.Failure, "expected a report"):
+            load.last_report('{"points": []}\n' + whole[:-3])
 
     def test_no_report_is_a_failure_that_shows_the_output(self):
         with self.assertRaisesRegex(cluster.Failure, "cannot connect"):
-            load.last_json("error: cannot connect")
+            load.last_report("error: cannot connect")
 
 
 class GoldenTokensTest(unittest.TestCase):

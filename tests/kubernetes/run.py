@@ -94,6 +94,10 @@ def run_scenarios(chosen, cluster, settings, golden):
         except Failure as failure:
             passed = False
             seen = f"FAILED: {failure}"
+        # A row must not end because another one found something unforeseen.
+        except (KeyError, IndexError, ValueError) as error:
+            passed = False
+            seen = f"FAILED: {type(error).__name__}: {error}"
         line = (f"| {scenario.__doc__.splitlines()[0]} | {' '.join(seen.split())} "
                 f"| {time.monotonic() - started:.0f} s |")
         print(line, flush=True)

@@ -173,11 +173,17 @@ def uninstall(cluster, settings, golden):
     cluster.helm("uninstall", cluster.release, "--wait", "--timeout", "240s")
     kinds = cluster.kubectl("api-resources", "--verbs=list", "--namespaced", "-o", "name").split()
     skipped = {"events", "events.events.k8s.io"}
-    left = cluster.kubectl("get", ",".join(kind for kind in kinds if kind not in skipped),
-                           "-l", f"app.kubernetes.io/instance={cluster.release}", "-o", "name",
-                           "--ignore-not-found")
-    if left.strip():
-        raise Failure(f"left behind: {left.split()}")
+    everything = ",".join(kind for kind in kinds if kind not in skipped)
+
+    def gone():
+        left = cluster.kubectl("get", everything, "-l",
+                               f"app.kubernetes.io/instance={cluster.release}", "-o", "name",
+                               "--ignore-not-found").split()
+        if left:
+            raise Failure(f"left behind: {left}")
+        return True
+    # Pods that drain outlast their workload.
+    wait_for("nothing of the release is left", gone, 90)
     claims = cluster.get("persistentvolumeclaims")
     if claims:
         raise Failure(f"claims left behind: {[claim['metadata']['name'] for claim in claims]}")
