@@ -36,6 +36,7 @@ class Settings:
     def __init__(self, registry, tag, pull_policy, attention_workers):
         self.client_image = f"{registry}/tramontane/client:{tag}"
         self.pull_policy = pull_policy
+        self.has_attention_workers = attention_workers > 0
         copy_model = {
             "name": "demo-model", "image": f"{registry}/tramontane/demo-model:{tag}",
             "imagePullPolicy": pull_policy,
@@ -58,12 +59,17 @@ class Settings:
     def with_replicas(self, count, **expert_flags):
         """Values with so many replicas of each workload that may have several."""
         values = copy.deepcopy(self.values)
-        if values["attentionWorkers"]["replicas"] > 0:
+        if self.has_attention_workers:
             values["attentionWorkers"]["replicas"] = count
         else:
             values["coordinator"]["replicas"] = count
         values["expertWorkers"]["replicas"] = count
         values["expertWorkers"]["extraFlags"] = expert_flags
+        return values
+
+    def with_attention_workers(self, count):
+        values = copy.deepcopy(self.values)
+        values["attentionWorkers"]["replicas"] = count
         return values
 
     def with_slow_shard(self):

@@ -2,11 +2,15 @@
 
 A scenario returns what was seen, and raises a Failure for anything that was not as promised."""
 
+import base64
+import hashlib
 import json
+import secrets
 import time
 
-from cluster import Failure, is_ready, restarts, run, wait_for
-from load import Load
+from certificates import make_certificates
+from cluster import Cluster, Failure, is_ready, restarts, run, wait_for
+from load import Load, client_pod
 
 _ROWS = "tramontane_expert_worker_rows_total"
 
@@ -59,14 +63,18 @@ def scale_shard(cluster, settings, golden):
 def rollout_restart(cluster, settings, golden):
     """kubectl rollout restart of every workload under load"""
     _two_replicas(cluster, settings)
-    workloads = [f"{kind}/{item['metadata']['name']}" for kind in ("statefulset", "deployment")
+    # An only coordinator, beside attention workers, is away while it is replaced.
+    kinds = ["statefulset"] if settings.has_attention_workers else ["statefulset", "deployment"]
+    workloads = [f"{kind}/{item['metadata']['name']}" for kind in kinds
                  for item in cluster.get(kind, f"app.kubernetes.io/instance={cluster.release}")]
     with Load(cluster, settings, golden) as load:
         for workload in workloads:
             cluster.kubectl("rollout", "restart", workload)
             cluster.kubectl("rollout", "status", workload, "--timeout=240s", timeout_s=250)
         load.settle(5)
-    return f"{len(workloads)} workloads; {load.result()}"
+    names = ", ".join(workload.removeprefix("statefulset/").removeprefix("deployment/")
+                      for workload in workloads)
+    return f"{names}; {load.result()}"
 
 
 def drain_of_a_machine(cluster, settings, golden):
@@ -168,6 +176,56 @@ def upgrade_and_rollback(cluster, settings, golden):
     return load.result()
 
 
+def secured(cluster, settings, golden):
+    """a second release with mutual TLS on all hops, API tokens and attention workers"""
+    release = "secure"
+    full_name = f"{release}-tramontane"
+    role_names = {
+        role: [f"{full_name}-{component}.{cluster.namespace}.svc", *services]
+        for role, component, services in [
+            ("coordinator", "coordinator", [full_name, f"{full_name}.{cluster.namespace}.svc"]),
+            ("attentionWorkers", "attention-worker", []),
+            ("expertWorkers", "expert-worker", [])]}
+    values = settings.with_attention_workers(1)
+    values["tls"] = {"enabled": True, "secrets": {}}
+    for role, files in make_certificates(role_names).items():
+        name = f"secure-{role.lower()}"
+        _create_secret(cluster, name, files)
+        values["tls"]["secrets"][role] = name
+    token = secrets.token_hex(32)
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    for name, key, text in [("secure-tokens", "tokens", f"test sha256:{digest}\n"),
+                            ("secure-token", "token", f"{token}\n")]:
+        _create_secret(cluster, name, {key: base64.b64encode(text.encode()).decode()})
+    values["api"] = {"tokensSecret": {"name": "secure-tokens"}}
+    values["helmTest"] = {"tokenSecret": {"name": "secure-token"}}
+    guarded = Cluster(cluster.namespace, release, cluster.chart)
+    try:
+        guarded.install(values)
+        pods = guarded.pods()
+        guarded.helm("test", release, "--timeout", "120s")
+        if any(restarts(pod) for pod in guarded.pods()):
+            raise Failure("a pod was restarted: do the probes work beside TLS?")
+        refused = client_pod("without-token", settings.client_image, settings.pull_policy,
+                             ["generate", f"--target={full_name}:8470", "--timeout_s=20",
+                              "--max_attempts=1", "Once"], settings.client_labels)
+        guarded.kubectl("create", "-f", "-", stdin=json.dumps(refused))
+        wait_for("the plaintext client is refused", lambda: guarded.get(
+            "pod", name="without-token")["status"].get("phase") == "Failed", 60)
+    finally:
+        guarded.helm("uninstall", release, "--wait", "--timeout", "240s", check=False)
+        guarded.kubectl("delete", "pod", "without-token", "--ignore-not-found", check=False)
+        guarded.kubectl("delete", "secret", "--all", "--field-selector=type=Opaque", check=False)
+    return (f"{len(pods)} pods ready with gRPC probes, helm test with a token succeeded, a client "
+            "without TLS was refused, 0 restarts")
+
+
+def _create_secret(cluster, name, files):
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque",
+              "data": files}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(secret))
+
+
 def uninstall(cluster, settings, golden):
     """helm uninstall leaves nothing behind"""
     cluster.helm("uninstall", cluster.release, "--wait", "--timeout", "240s")
@@ -204,4 +262,5 @@ def _evict(cluster, pod_name):
 
 
 ALL = [install, helm_test, golden_tokens, scale_shard, rollout_restart, drain_of_a_machine,
-       forced_deletion, disruption_budget, slow_start, upgrade_and_rollback, uninstall]
+       forced_deletion, disruption_budget, slow_start, upgrade_and_rollback,
+       secured, uninstall]
