@@ -35,6 +35,7 @@
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
+#include "proto/serving/health_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/periodic_task.h"
@@ -149,10 +150,16 @@ absl::StatusOr<Security> SecurityFromFlags() {
   return security;
 }
 
+// What this process says of its readiness, and where.
+struct Readiness {
+  ServingGate gate;
+  HealthPort* health = nullptr;
+};
+
 // Serves until a termination signal, then drains. Returns the exit code.
 int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& api,
           InferenceService* service, PlacementService* placement, Scheduler* scheduler,
-          ServingGate* gate) {
+          Readiness* readiness) {
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
       MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
@@ -166,11 +173,17 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& 
       [placement](grpc::ServerBuilder& builder) { builder.RegisterService(placement); });
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
-  gate->Open([listener](bool serving) { listener->SetServing(serving); });
-  const absl::Status written = WriteAddressFile(
-      absl::GetFlag(FLAGS_address_file), listener->address(), (*metrics_endpoint)->address());
+  HealthPort* const health = readiness->health;
+  readiness->gate.Open([listener, health](bool serving) {
+    listener->SetServing(serving);
+    health->SetReady(serving);
+  });
+  const absl::Status written = WriteAddressFile(absl::GetFlag(FLAGS_address_file),
+                                                {.rpc = listener->address(),
+                                                 .metrics = (*metrics_endpoint)->address(),
+                                                 .health = health->address()});
   if (!written.ok()) {
-    gate->Close();
+    readiness->gate.Close();
     return ExitWith(written);
   }
   Log(LogLevel::kInfo, "listening",
@@ -182,7 +195,8 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& 
        {"running", scheduler->num_running()},
        {"waiting", scheduler->num_waiting()}});
   const absl::Time deadline = absl::Now() + DrainTimeoutFlag();
-  gate->Close();
+  readiness->gate.Close();
+  listener->RefuseNewCalls();
   scheduler->Drain(deadline);
   scheduler->AwaitDelivered(std::max(deadline, absl::Now() + kDeliveryTime));
   listener->Shutdown(absl::Now() + kGoodbyeTime);
@@ -251,7 +265,7 @@ std::unique_ptr<RemoteAttention> FindAttention(const ServedModel& model, const S
 // Schedules and serves until the end. Returns the exit code.
 int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const ServedModel& model,
                  const Attention& attention, const Security& security, CoordinatorMetrics* metrics,
-                 ServingGate* gate) {
+                 Readiness* readiness) {
   SecurityMetrics security_metrics(registry);
   const TlsWatch watch({security.cluster, security.api.identity}, &security_metrics);
   std::unique_ptr<PeriodicTask> tokens_watch;
@@ -280,18 +294,20 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
   PlacementService placement(
       [&] { return attention.Placement(model.config); },
       [&service](grpc::CallbackServerContext* context) { return service.Admit(context, nullptr); });
-  const int exit_code = Serve(registry, security.api, &service, &placement, &scheduler, gate);
+  const int exit_code = Serve(registry, security.api, &service, &placement, &scheduler, readiness);
   if (attention.remote != nullptr) attention.remote->set_scheduler(nullptr, nullptr);
   return exit_code;
 }
 
-int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& security) {
+int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& security,
+        HealthPort* health) {
   absl::StatusOr<ServedModel> model =
       DescribeServedModel(*checkpoint, ModelNameFlag(), absl::GetFlag(FLAGS_compute));
   if (!model.ok()) return ExitWith(model.status(), kExitCheckpoint);
   auto registry = std::make_shared<prometheus::Registry>();
   CoordinatorMetrics metrics(registry);
-  ServingGate gate;
+  Readiness readiness = {.gate = {}, .health = health};
+  ServingGate& gate = readiness.gate;
   Attention attention;
   if (AttentionIsRemote()) {
     model->backend = "remote";
@@ -303,7 +319,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
       attention.list = *std::move(list);
     }
     attention.remote = FindAttention(*model, security, attention.list.get(), &metrics, &gate);
-    return RunScheduler(registry, *model, attention, security, &metrics, &gate);
+    return RunScheduler(registry, *model, attention, security, &metrics, &readiness);
   }
   const HostedAttentionOptions options = HostedAttentionFlags(security.cluster);
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options.backend);
@@ -317,7 +333,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
   attention.hosted = *std::move(hosted);
   const absl::Status loaded = attention.hosted->Load();
   if (!loaded.ok()) return ExitWith(loaded);
-  return RunScheduler(registry, *model, attention, security, &metrics, &gate);
+  return RunScheduler(registry, *model, attention, security, &metrics, &readiness);
 }
 
 int Main(int argc, char** argv) {
@@ -337,12 +353,15 @@ int Main(int argc, char** argv) {
   if (!flags.ok()) return ExitWith(flags);
   const absl::StatusOr<Security> security = SecurityFromFlags();
   if (!security.ok()) return ExitWith(security.status());
+  const absl::StatusOr<std::unique_ptr<HealthPort>> health =
+      HealthPort::StartFromFlag(absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
+  if (!health.ok()) return ExitWith(health.status());
   absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
       Checkpoint::Open(absl::GetFlag(FLAGS_model));
   if (!checkpoint.ok()) return ExitWith(checkpoint.status(), kExitCheckpoint);
   const absl::Status worker_flags = CheckWorkerFlags();
   if (!worker_flags.ok()) return ExitWith(worker_flags);
-  return Run(*checkpoint, *security);
+  return Run(*checkpoint, *security, health->get());
 }
 
 }  // namespace

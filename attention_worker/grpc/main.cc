@@ -27,6 +27,7 @@
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
+#include "proto/serving/health_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/process.h"
@@ -78,7 +79,8 @@ class ExpertNews {
 
 // Serves until a termination signal, then drains. Returns the exit code.
 int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionService* service,
-          PlacementService* placement, ServingGate* gate, const WorkerPort& port) {
+          PlacementService* placement, ServingGate* gate, const WorkerPort& port,
+          HealthPort* health) {
   SecurityMetrics security_metrics(registry);
   const TlsWatch watch({port.identity}, &security_metrics);
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
@@ -95,9 +97,14 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
       [placement](grpc::ServerBuilder& builder) { builder.RegisterService(placement); });
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
-  gate->Open([listener](bool serving) { listener->SetServing(serving); });
-  const absl::Status written = WriteAddressFile(
-      absl::GetFlag(FLAGS_address_file), listener->address(), (*metrics_endpoint)->address());
+  gate->Open([listener, health](bool serving) {
+    listener->SetServing(serving);
+    health->SetReady(serving);
+  });
+  const absl::Status written = WriteAddressFile(absl::GetFlag(FLAGS_address_file),
+                                                {.rpc = listener->address(),
+                                                 .metrics = (*metrics_endpoint)->address(),
+                                                 .health = health->address()});
   if (!written.ok()) {
     gate->Close();
     return ExitWith(written);
@@ -114,7 +121,8 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
   return kExitOk;
 }
 
-int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& port) {
+int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& port,
+        HealthPort* health) {
   const HostedAttentionOptions options = HostedAttentionFlags(port.identity);
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
@@ -143,7 +151,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& p
   AttentionService service((*attention)->worker(), std::move(identity));
   news.Attach(attention->get(), &service);
   PlacementService placement([&attention] { return (*attention)->Placement("attention_worker"); });
-  const int exit_code = Serve(registry, &service, &placement, &gate, port);
+  const int exit_code = Serve(registry, &service, &placement, &gate, port, health);
   news.Detach();
   return exit_code;
 }
@@ -168,10 +176,13 @@ int Main(int argc, char** argv) {
   if (!port.ok()) return ExitWith(port.status());
   const absl::Status expert_flags = CheckExpertFlags();
   if (!expert_flags.ok()) return ExitWith(expert_flags);
+  const absl::StatusOr<std::unique_ptr<HealthPort>> health =
+      HealthPort::StartFromFlag(absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
+  if (!health.ok()) return ExitWith(health.status());
   absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
       Checkpoint::Open(absl::GetFlag(FLAGS_model));
   if (!checkpoint.ok()) return ExitWith(checkpoint.status(), kExitCheckpoint);
-  return Run(*checkpoint, *port);
+  return Run(*checkpoint, *port, health->get());
 }
 
 }  // namespace

@@ -6,15 +6,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "coordinator/generate/retry_policy.h"
 #include "proto/wire/status.h"
 
 namespace tramontane {
 namespace {
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& target, const TlsClient& tls) {
+std::shared_ptr<grpc::Channel> Connect(const std::string& target, const TlsClient& tls,
+                                       int max_attempts) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   tls.Configure(&arguments);
+  SetRetryPolicy(max_attempts, &arguments);
   return grpc::CreateCustomChannel(target, tls.Credentials(), arguments);
 }
 
@@ -46,11 +49,11 @@ class InferenceClient::RunningCall {
 };
 
 InferenceClient::InferenceClient(std::string target, absl::Duration timeout, const TlsClient& tls,
-                                 std::string token)
+                                 std::string token, int max_attempts)
     : target_(std::move(target)),
       timeout_(timeout),
       token_(std::move(token)),
-      stub_(v1::Inference::NewStub(Connect(target_, tls))) {}
+      stub_(v1::Inference::NewStub(Connect(target_, tls, max_attempts))) {}
 
 absl::Status InferenceClient::Generate(
     const v1::GenerateRequest& request,

@@ -22,9 +22,10 @@ void ShowToken(const std::string& token, grpc::ClientContext* context);
 // Calls one server, one call at a time. Cancel may come from any thread.
 class InferenceClient {
  public:
-  // `timeout` is that of each call; zero: none. `token` is shown with each call; "": none.
+  // `timeout` is that of each call; zero: none. `token` is shown with each call; "": none. Calls
+  // that end with UNAVAILABLE before they have begun are made `max_attempts` times in all.
   InferenceClient(std::string target, absl::Duration timeout, const TlsClient& tls = {},
-                  std::string token = "");
+                  std::string token = "", int max_attempts = 1);
 
   // `on_message` is called for each message of the stream. Errors begin with the target, and are
   // the server's, or UNAVAILABLE where nobody answers.

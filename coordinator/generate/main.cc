@@ -26,12 +26,16 @@
 #include "coordinator/generate/inference_client.h"
 #include "coordinator/generate/json_output.h"
 #include "coordinator/generate/request_flags.h"
+#include "coordinator/generate/retry_policy.h"
 #include "coordinator/generate/routing_view.h"
 #include "coordinator/generate/terminal_text.h"
 #include "proto/serving/process.h"
 
 ABSL_FLAG(std::string, target, "127.0.0.1:8470", "HOST:PORT of the coordinator.");
 ABSL_FLAG(double, timeout_s, 0, "Seconds after which a request is given up; 0: no limit.");
+ABSL_FLAG(int, max_attempts, 3,
+          "Attempts, 1 to 5, at a request that ends with UNAVAILABLE before any of its answer has "
+          "come, as when a coordinator shuts down and another one takes its place.");
 
 // Named as the fields of GenerateRequest in proto/inference.proto. What is not given is not sent.
 ABSL_FLAG(std::optional<std::string>, prompt, std::nullopt,
@@ -269,10 +273,15 @@ int Main(int argc, char** argv) {
                  "  generate --num_completions=3 \"Once upon a time\"\n"
                  "Without a prompt, on a terminal, it is a conversation line by line.");
   const std::string target = absl::GetFlag(FLAGS_target);
+  const int max_attempts = absl::GetFlag(FLAGS_max_attempts);
+  if (max_attempts < 1 || max_attempts > kMostAttempts) {
+    return ExitWith(absl::InvalidArgumentError(
+        absl::StrCat("--max_attempts=", max_attempts, ": expected 1 to ", kMostAttempts)));
+  }
   const absl::StatusOr<ApiClient> api = ApiClientFromFlags(target);
   if (!api.ok()) return ExitWith(api.status());
   const auto client = std::make_shared<InferenceClient>(
-      target, absl::Seconds(absl::GetFlag(FLAGS_timeout_s)), api->tls, api->token);
+      target, absl::Seconds(absl::GetFlag(FLAGS_timeout_s)), api->tls, api->token, max_attempts);
   // Ends with the process; a call that it cancels ends Run.
   std::thread([client] {
     WaitForTerminationSignal();

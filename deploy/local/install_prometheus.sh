@@ -24,13 +24,20 @@ unpack() {
   ln -sf ../prometheus/usr/bin/prometheus ../prometheus/usr/bin/promtool "$TOOLS/bin/"
 }
 
+# The lists may be old, or not there at all.
+refresh_lists() {
+  local as_root=()
+  [[ "$(id -u)" == 0 ]] || as_root=(sudo -n)
+  "${as_root[@]}" apt-get update -q -o DPkg::Lock::Timeout=300 >>"$LOG" 2>&1
+}
+
 if works; then
   exit 0
 fi
 mkdir -p "$ROOT/build"
 printf 'Unpacking Prometheus\n'
 : >"$LOG"
-if ! { unpack && works; }; then
+if ! { { unpack || { refresh_lists && unpack; }; } && works; }; then
   tail -n 20 "$LOG" >&2
   printf 'error: the package prometheus could not be had from apt; the whole log is %s\n' "$LOG" >&2
   exit 1

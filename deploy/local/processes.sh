@@ -3,7 +3,8 @@
 #   NAME.process   pid and start time (in the kernel's ticks since boot), so that a pid that was
 #                  given to another program meanwhile is never taken for ours
 #   NAME.command   the binary's digest and the command line
-#   NAME.address   what the server writes once it listens: RPC address, metrics address
+#   NAME.address   what the server writes once it listens: RPC address, metrics address; of
+#                  Prometheus, which run.sh writes, its HTTP address
 #   NAME.log       its standard output and error
 readonly START_TIMEOUT_SECONDS="${START_TIMEOUT_SECONDS:-600}"
 readonly STOP_TIMEOUT_SECONDS=60
@@ -49,10 +50,17 @@ is_current() {
     [[ "$(cat "$STATE/$name.command" 2>/dev/null)" == "$(fingerprint "$@")" ]]
 }
 
-# launch NAME BINARY ARGUMENT…: starts a server, replacing one of another binary or of other
+# launch NAME BINARY ARGUMENT…: starts a server of ours, replacing one of another binary or of other
 # arguments; one that is current stays.
 launch() {
-  local name="$1" pid
+  launch_with "--address_file=$STATE/$1.address" "$@"
+}
+
+# launch_with FLAG NAME BINARY ARGUMENT…: the same of any program, with FLAG (none where it is empty)
+# after the arguments.
+launch_with() {
+  local flag="$1" name="$2" pid
+  shift
   if is_current "$@"; then
     printf '%s is running\n' "$name"
     return 0
@@ -61,7 +69,7 @@ launch() {
   shift
   fingerprint "$@" >"$STATE/$name.command"
   # Descriptor 9 is run.sh's lock, which must not live as long as the server.
-  setsid "$@" --address_file="$STATE/$name.address" </dev/null >"$STATE/$name.log" 2>&1 9>&- &
+  setsid "$@" ${flag:+"$flag"} </dev/null >"$STATE/$name.log" 2>&1 9>&- &
   pid=$!
   disown "$pid"
   printf '%s %s\n' "$pid" "$(start_time "$pid" || true)" >"$STATE/$name.process"

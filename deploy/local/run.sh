@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what Tramontane needs, builds it, starts a coordinator and its expert workers on this
-# machine, and streams a story to the terminal. A second run does no work twice: it finds the
-# packages, the build and the servers there, and streams another story.
+# machine, and Prometheus beside them, and streams a story to the terminal. A second run does no
+# work twice: it finds the packages, the build and the servers there, and streams another story.
 #
 #   deploy/local/run.sh [--model=DIR] [--workers=N] [--listen=HOST:PORT]
-#                       [--metrics_listen=HOST:PORT] [--prompt=TEXT]
+#                       [--metrics_listen=HOST:PORT] [--prometheus=HOST:PORT|off] [--prompt=TEXT]
 #
 # Each option may be given by the environment instead, e.g. WORKERS=4.
 #   --model           a Hugging Face Mixtral directory (default: deploy/demo_model)
@@ -12,6 +12,10 @@
 #                     (default: 2)
 #   --listen          the coordinator's address, port 0 for a free one (default: 127.0.0.1:8470)
 #   --metrics_listen  the coordinator's Prometheus endpoint (default: 127.0.0.1:9470)
+#   --prometheus      Prometheus, with the rules in deploy/prometheus, on this address, or off. The
+#                     distribution's package is unpacked in build/tools and installed nowhere; where
+#                     it cannot be had, or the address is taken, all else runs without it
+#                     (default: 127.0.0.1:9090)
 #   --prompt          what the story begins with
 # START_TIMEOUT_SECONDS (default 600) limits how long the model may take to load.
 #
@@ -22,11 +26,13 @@ readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 readonly STATE="$ROOT/build/local"
 readonly BIN="$ROOT/build/release/bin"
 source "$ROOT/deploy/local/processes.sh"
+source "$ROOT/deploy/local/prometheus.sh"
 
 MODEL="${MODEL:-$ROOT/deploy/demo_model}"
 WORKERS="${WORKERS:-2}"
 LISTEN="${LISTEN:-127.0.0.1:8470}"
 METRICS_LISTEN="${METRICS_LISTEN:-127.0.0.1:9470}"
+PROMETHEUS="${PROMETHEUS:-127.0.0.1:9090}"
 PROMPT="${PROMPT:-Once upon a time, in a castle by the sea,}"
 
 usage() {
@@ -42,6 +48,7 @@ parse_options() {
       --workers=*) WORKERS="${option#*=}" ;;
       --listen=*) LISTEN="${option#*=}" ;;
       --metrics_listen=*) METRICS_LISTEN="${option#*=}" ;;
+      --prometheus=*) PROMETHEUS="${option#*=}" ;;
       --prompt=*) PROMPT="${option#*=}" ;;
       -h | --help) usage 0 ;;
       *)
@@ -57,17 +64,25 @@ parse_options() {
   NUM_EXPERTS="${NUM_EXPERTS:-8}" # Transformers' default
   [[ "$WORKERS" =~ ^[1-9][0-9]*$ ]] && ((WORKERS <= NUM_EXPERTS)) ||
     fail "--workers=$WORKERS: expected 1 to $NUM_EXPERTS, the model's experts"
+  [[ "$PROMETHEUS" == off || "$PROMETHEUS" =~ ^[^:]+:[0-9]+$ ]] ||
+    fail "--prometheus=$PROMETHEUS: expected HOST:PORT, such as 127.0.0.1:9090, or off"
 }
+
+# Succeeds where something listens on $1 (HOST:PORT).
+listens() { (exec 3<>"/dev/tcp/${1%:*}/${1##*:}") 2>/dev/null; }
 
 # Fails where another program listens on $1 (HOST:PORT), the value of flag $2.
 require_free() {
   local port="${1##*:}" host="${1%:*}"
   [[ "$port" != 0 ]] || return 0
-  if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
+  if listens "$1"; then
     fail "another program listens on $1: end it, or choose another address: $2=$host:0 takes a" \
       "free port"
   fi
 }
+
+# Of each expert worker, by its name.
+declare -A EXPERTS_OF
 
 start_workers() {
   local i first last names=() workers=""
@@ -76,6 +91,7 @@ start_workers() {
     last=$(((i + 1) * NUM_EXPERTS / WORKERS - 1))
     launch "expert_worker_$i" "$BIN/expert_worker" --model="$MODEL" --experts="$first-$last" \
       --listen=127.0.0.1:0 --metrics_listen=127.0.0.1:0
+    EXPERTS_OF["expert_worker_$i"]="$first-$last"
     names+=("expert_worker_$i")
   done
   for i in "${names[@]}"; do
@@ -150,6 +166,9 @@ print_where() {
     [[ "$server" == coordinator ]] ||
       printf '                http://%s/metrics  (%s)\n' "$(metrics_address "$server")" "$server"
   done
+  [[ ! -s "$STATE/prometheus.address" ]] ||
+    printf 'Prometheus:     http://%s  (rules: deploy/prometheus, dashboards: deploy/grafana)\n' \
+      "$(rpc_address prometheus)"
   printf 'Logs:           build/local/*.log\n'
   printf 'Stop it:        deploy/local/stop.sh\n'
 }
@@ -164,6 +183,7 @@ stop_surplus_workers
 start_workers
 start_coordinator
 await_serving
+start_prometheus
 cd "$ROOT"
 tell_story
 print_where

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Stops the servers that deploy/local/run.sh started, and nothing else: the coordinator first,
-# which finishes the requests that it runs. Its files stay in build/local/.
+# Stops what deploy/local/run.sh started, and nothing else: the coordinator first, which finishes the
+# requests that it runs, Prometheus last. Its files stay in build/local/.
 set -euo pipefail
 
 readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -17,6 +17,7 @@ exec 9>"$STATE/lock"
 flock -w "$((2 * STOP_TIMEOUT_SECONDS))" 9 ||
   fail "another run.sh or stop.sh has held $STATE/lock for $((2 * STOP_TIMEOUT_SECONDS)) s"
 servers="$(known_servers)"
+[[ ! -e "$STATE/prometheus.process" ]] || servers+=" prometheus"
 if [[ -z "$servers" ]]; then
   echo "Nothing is running."
   exit 0

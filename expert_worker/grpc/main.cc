@@ -24,6 +24,7 @@
 #include "model/log.h"
 #include "proto/serving/abseil_flag_types.h"
 #include "proto/serving/address_file.h"
+#include "proto/serving/health_port.h"
 #include "proto/serving/host_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/metrics_endpoint.h"
@@ -123,7 +124,7 @@ ExpertExecutorOptions ExecutorOptions() {
 }
 
 // Serves until a termination signal, then drains. Returns the exit code.
-int Serve(const HostedExperts& experts, const WorkerPort& port) {
+int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* health) {
   auto registry = std::make_shared<prometheus::Registry>();
   SecurityMetrics security_metrics(registry);
   const TlsWatch watch({port.identity}, &security_metrics);
@@ -145,8 +146,11 @@ int Serve(const HostedExperts& experts, const WorkerPort& port) {
       Listener::Start(listener_options, &service, ConfigureExpertServer);
   if (!listener.ok()) return ExitWith(listener.status());
   (*listener)->SetServing(true);
-  const absl::Status written = WriteAddressFile(
-      absl::GetFlag(FLAGS_address_file), (*listener)->address(), (*metrics_endpoint)->address());
+  health->SetReady(true);
+  const absl::Status written = WriteAddressFile(absl::GetFlag(FLAGS_address_file),
+                                                {.rpc = (*listener)->address(),
+                                                 .metrics = (*metrics_endpoint)->address(),
+                                                 .health = health->address()});
   if (!written.ok()) return ExitWith(written);
   Log(LogLevel::kInfo, "listening",
       {{"address", (*listener)->address()},
@@ -157,6 +161,7 @@ int Serve(const HostedExperts& experts, const WorkerPort& port) {
   const int signal = WaitForTerminationSignal();
   Log(LogLevel::kInfo, "draining", {{"signal", signal}, {"queued", executor.queued_batches()}});
   const absl::Time deadline = absl::Now() + absl::Seconds(absl::GetFlag(FLAGS_drain_timeout_s));
+  health->SetReady(false);
   (*listener)->SetServing(false);
   service.Drain(deadline);
   (*listener)->Shutdown(deadline);
@@ -180,6 +185,9 @@ int Main(int argc, char** argv) {
   const absl::StatusOr<WorkerPort> port = WorkerPortFromFlags(
       absl::GetFlag(FLAGS_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
   if (!port.ok()) return ExitWith(port.status());
+  const absl::StatusOr<std::unique_ptr<HealthPort>> health =
+      HealthPort::StartFromFlag(absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
+  if (!health.ok()) return ExitWith(health.status());
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend();
   if (!backend.ok()) return ExitWith(backend.status());
 
@@ -193,7 +201,7 @@ int Main(int argc, char** argv) {
   absl::StatusOr<std::unique_ptr<HostedExperts>> experts =
       HostedExperts::Load(*checkpoint, *set, backend->get());
   if (!experts.ok()) return ExitWith(experts.status(), kExitCheckpoint);
-  return Serve(**experts, *port);
+  return Serve(**experts, *port, health->get());
 }
 
 }  // namespace

@@ -9,12 +9,11 @@
 
 namespace tramontane {
 
-absl::Status WriteAddressFile(const std::string& path, const std::string& address,
-                              const std::string& metrics_address) {
+absl::Status WriteAddressFile(const std::string& path, const ProcessAddresses& addresses) {
   if (path.empty()) return absl::OkStatus();
   const std::string temporary = absl::StrCat(path, ".new");
   std::ofstream file(temporary, std::ios::trunc);
-  file << address << '\n' << metrics_address << '\n';
+  file << addresses.rpc << '\n' << addresses.metrics << '\n' << addresses.health << '\n';
   file.close();
   if (file && std::rename(temporary.c_str(), path.c_str()) == 0) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("--address_file=", path,

@@ -8,11 +8,16 @@
 
 namespace tramontane {
 
-// Writes two lines, the RPC address and the metrics address ("" where there is none), to `path`
-// atomically (a temporary file beside it, renamed). "" as path writes nothing. Called once the
-// process listens. UNAVAILABLE naming the path where it cannot be written.
-absl::Status WriteAddressFile(const std::string& path, const std::string& address,
-                              const std::string& metrics_address);
+struct ProcessAddresses {
+  std::string rpc;
+  std::string metrics;  // "" where there is none
+  std::string health;   // of the health port; "" where there is none
+};
+
+// Writes a line for each address to `path` atomically (a temporary file beside it, renamed). "" as
+// path writes nothing. Called once the process listens. UNAVAILABLE naming the path where it cannot
+// be written.
+absl::Status WriteAddressFile(const std::string& path, const ProcessAddresses& addresses);
 
 }  // namespace tramontane
 

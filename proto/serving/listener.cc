@@ -4,6 +4,7 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/codegen/completion_queue_tag.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/impl/server_initializer.h>
@@ -54,6 +55,15 @@ class ServiceNameOption : public grpc::ServerBuilderOption {
   std::string* const name_;
 };
 
+// What the completion queue wants for the core's notice: nothing is to be done.
+class RefusalTag final : public grpc::internal::CompletionQueueTag {
+ public:
+  bool FinalizeResult(void** /*tag*/, bool* /*status*/) override {
+    delete this;
+    return false;
+  }
+};
+
 void SetLimits(grpc::ServerBuilder& builder, const ListenerOptions& options) {
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   builder.SetMaxSendMessageSize(options.max_message_bytes);
@@ -93,8 +103,10 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
       builder.experimental().AddExternalConnectionAcceptor(
           grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
           options.credentials != nullptr ? options.credentials : grpc::InsecureServerCredentials());
-  builder.RegisterService(service);
-  builder.SetOption(std::make_unique<ServiceNameOption>(&listener->service_name_));
+  if (service != nullptr) {
+    builder.RegisterService(service);
+    builder.SetOption(std::make_unique<ServiceNameOption>(&listener->service_name_));
+  }
   SetLimits(builder, options);
   if (configure) configure(builder);
   listener->server_ = builder.BuildAndStart();
@@ -119,18 +131,34 @@ Listener::~Listener() {
 }
 
 void Listener::SetServing(bool serving) {
+  SetServing("", serving);
+  if (!service_name_.empty()) SetServing(service_name_, serving);
+}
+
+void Listener::SetServing(const std::string& name, bool serving) {
   grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
-  if (health == nullptr) return;
-  health->SetServingStatus("", serving);
-  if (!service_name_.empty()) health->SetServingStatus(service_name_, serving);
+  if (health != nullptr) health->SetServingStatus(name, serving);
+}
+
+void Listener::RefuseNewCalls() {
+  if (server_ == nullptr || refusal_ != nullptr) return;
+  SetServing(false);
+  acceptor_.reset();
+  // grpc::Server has one Shutdown, which blocks; the core may be told as often as one likes.
+  refusal_ = std::make_unique<grpc::CompletionQueue>();
+  grpc_server_shutdown_and_notify(server_->c_server(), refusal_->cq(), new RefusalTag);
 }
 
 void Listener::Shutdown(absl::Time deadline) {
   if (server_ == nullptr) return;
-  SetServing(false);
-  acceptor_.reset();
+  RefuseNewCalls();
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
+  refusal_->Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (refusal_->Next(&tag, &ok)) {
+  }
   server_.reset();
 }
 

@@ -12,6 +12,7 @@
 #include "proto/serving/connection_acceptor.h"
 
 namespace grpc {
+class CompletionQueue;
 class Server;
 class ServerBuilder;
 class ServerCredentials;
@@ -34,6 +35,7 @@ struct ListenerOptions {
 // A started gRPC server with the standard health service (grpc.health.v1) and reflection.
 class Listener {
  public:
+  // A null `service` serves health and reflection alone.
   // INVALID_ARGUMENT for an address that is not HOST:PORT; FAILED_PRECONDITION (naming the flag)
   // for a plaintext address beyond loopback without leave; UNAVAILABLE where it cannot be bound.
   // `configure` may set further options of the builder before it starts.
@@ -45,6 +47,12 @@ class Listener {
   const std::string& address() const { return address_; }  // with the port that was taken
   // Health of the whole server ("") and of the service's full name.
   void SetServing(bool serving);
+  // Health of another name.
+  void SetServing(const std::string& name, bool serving);
+  // Health to NOT_SERVING; takes no new connection and no new call, and tells the clients at once
+  // (HTTP/2's GOAWAY), so that they call another server while running calls go on here. To be
+  // followed by Shutdown.
+  void RefuseNewCalls();
   // Health to NOT_SERVING, no new calls, running ones finish until `deadline`, then are cancelled.
   void Shutdown(absl::Time deadline);
 
@@ -53,6 +61,7 @@ class Listener {
 
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::CompletionQueue> refusal_;  // hears of the end of what RefuseNewCalls began
   std::string service_name_;
   std::string address_;
 };

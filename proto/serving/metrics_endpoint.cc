@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/serving/host_port.h"
+#include "proto/serving/process_metrics.h"
 
 namespace tramontane {
 
@@ -38,6 +39,8 @@ absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(
     return absl::UnavailableError(absl::StrCat("cannot listen for metrics on ", address));
   }
   endpoint->exposer_->RegisterCollectable(registry);
+  endpoint->process_ = std::make_shared<ProcessMetrics>();
+  endpoint->exposer_->RegisterCollectable(endpoint->process_);
   endpoint->address_ = JoinHostPort(parsed->host, ports.front());
   return endpoint;
 }

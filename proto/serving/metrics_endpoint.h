@@ -14,7 +14,10 @@ class Registry;
 
 namespace tramontane {
 
-// Serves http://ADDRESS/metrics. The process's one registry is created by main and handed on.
+class ProcessMetrics;
+
+// Serves http://ADDRESS/metrics: the process's one registry, which main creates and hands on, and
+// ProcessMetrics.
 class MetricsEndpoint {
  public:
   // "" serves nothing; "HOST:PORT" else. Metrics carry no prompts and no secrets, but an address
@@ -31,6 +34,7 @@ class MetricsEndpoint {
 
  private:
   MetricsEndpoint() = default;
+  std::shared_ptr<ProcessMetrics> process_;  // the exposer does not own what it collects
   std::unique_ptr<prometheus::Exposer> exposer_;
   std::string address_;
 };

@@ -7,10 +7,13 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
 #include <string>
+#include <thread>
 
 #include "absl/time/clock.h"
 #include "proto/expert.grpc.pb.h"
+#include "tests/fakes/health_probe.h"
 
 namespace tramontane {
 namespace {
@@ -19,33 +22,41 @@ using ::testing::HasSubstr;
 
 class EmptyService final : public v1::ExpertWorker::Service {};
 
-// grpc.health.v1.Health/Check by hand, since no library ships its stub: the request's field 1 is
-// the service, the response's field 1 the state (1 SERVING, 2 NOT_SERVING).
-grpc::Status CheckHealth(const std::string& address, const std::string& service, char* state) {
-  const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
-  grpc::GenericStub stub(channel);
+// Answers Describe when it is told to.
+class PatientService final : public v1::ExpertWorker::Service {
+ public:
+  grpc::Status Describe(grpc::ServerContext* /*context*/, const v1::DescribeRequest* /*request*/,
+                        v1::DescribeResponse* response) override {
+    begun_.set_value();
+    released_.get_future().wait();
+    response->set_backend("patient");
+    return grpc::Status::OK;
+  }
+
+  std::promise<void> begun_;
+  std::promise<void> released_;
+};
+
+class NamedService final : public v1::ExpertWorker::Service {
+ public:
+  grpc::Status Describe(grpc::ServerContext* /*context*/, const v1::DescribeRequest* /*request*/,
+                        v1::DescribeResponse* response) override {
+    response->set_backend("named");
+    return grpc::Status::OK;
+  }
+};
+
+struct Described {
+  grpc::Status status;
+  std::string backend;
+};
+
+Described Describe(v1::ExpertWorker::Stub& stub) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-  context.set_wait_for_ready(true);
-  std::string bytes;
-  if (!service.empty()) bytes = std::string("\x0a") + static_cast<char>(service.size()) + service;
-  const grpc::Slice slice(bytes);
-  const grpc::ByteBuffer request(&slice, 1);
-  grpc::CompletionQueue queue;
-  const auto call =
-      stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
-  call->StartCall();
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  grpc::Slice answer;
-  if (status.ok() && response.DumpToSingleSlice(&answer).ok() && answer.size() == 2) {
-    *state = static_cast<char>(answer.begin()[1]);
-  }
-  return status;
+  v1::DescribeResponse response;
+  const grpc::Status status = stub.Describe(&context, v1::DescribeRequest(), &response);
+  return {status, response.backend()};
 }
 
 ListenerOptions OnLoopback() {
@@ -66,14 +77,40 @@ TEST(ListenerTest, HealthFollowsSetServing) {
   const auto listener = Listener::Start(OnLoopback(), &service);
   ASSERT_TRUE(listener.ok()) << listener.status();
   for (const char* name : {"", "tramontane.v1.ExpertWorker"}) {
-    char state = 0;
     (*listener)->SetServing(false);
-    ASSERT_TRUE(CheckHealth((*listener)->address(), name, &state).ok()) << name;
-    EXPECT_EQ(state, 2) << name;
+    EXPECT_EQ(ProbeHealth((*listener)->address(), name), HealthState::kNotServing) << name;
     (*listener)->SetServing(true);
-    ASSERT_TRUE(CheckHealth((*listener)->address(), name, &state).ok()) << name;
-    EXPECT_EQ(state, 1) << name;
+    EXPECT_EQ(ProbeHealth((*listener)->address(), name), HealthState::kServing) << name;
   }
+}
+
+TEST(ListenerTest, RefusingNewCallsLetsRunningOnesFinishAndSendsClientsElsewhere) {
+  PatientService leaving;
+  NamedService other;
+  const auto first = Listener::Start(OnLoopback(), &leaving);
+  const auto second = Listener::Start(OnLoopback(), &other);
+  ASSERT_TRUE(first.ok() && second.ok());
+  // Tries the addresses in this order.
+  const auto stub = v1::ExpertWorker::NewStub(
+      grpc::CreateChannel("ipv4:" + (*first)->address() + "," + (*second)->address(),
+                          grpc::InsecureChannelCredentials()));
+  Described running;
+  std::thread caller([&] { running = Describe(*stub); });
+  leaving.begun_.get_future().wait();
+  (*first)->RefuseNewCalls();
+  // Until the client has heard of it, its calls are refused.
+  Described next;
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  do {
+    next = Describe(*stub);
+  } while (!next.status.ok() && absl::Now() < deadline);
+  EXPECT_TRUE(next.status.ok()) << next.status.error_message();
+  EXPECT_EQ(next.backend, "named");
+  leaving.released_.set_value();
+  caller.join();
+  EXPECT_TRUE(running.status.ok()) << running.status.error_message();
+  EXPECT_EQ(running.backend, "patient");
+  (*first)->Shutdown(absl::Now() + absl::Seconds(20));
 }
 
 TEST(ListenerTest, ReflectsItsServices) {

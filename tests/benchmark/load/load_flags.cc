@@ -61,6 +61,10 @@ ABSL_FLAG(std::optional<float>, temperature, std::nullopt,
 ABSL_FLAG(double, cancel_fraction, 0,
           "Share of the requests, 0 to 1, that the client cancels after some of their tokens.");
 ABSL_FLAG(double, deadline_s, 0, "Deadline of each request in seconds, up to 1000000; 0: none.");
+ABSL_FLAG(int, max_attempts, 1,
+          "Attempts, 1 to 5, at a request that ends with UNAVAILABLE before any of its answer has "
+          "come. With more than 1, only those that all failed are counted as failed, and latencies "
+          "hold the attempts before.");
 ABSL_FLAG(
     uint64_t, seed, 0,
     "Of arrivals, lengths, tokens and cancels: the same seed makes the same requests. 0 takes "
@@ -137,6 +141,7 @@ absl::StatusOr<LoadOptions> LoadOptionsFromFlags() {
   options.temperature = absl::GetFlag(FLAGS_temperature);
   options.cancel_fraction = absl::GetFlag(FLAGS_cancel_fraction);
   options.deadline_s = absl::GetFlag(FLAGS_deadline_s);
+  options.max_attempts = absl::GetFlag(FLAGS_max_attempts);
   options.seed = absl::GetFlag(FLAGS_seed);
   if (options.seed == 0) options.seed = std::random_device()();
   const absl::Status valid = ValidateLoadOptions(options);

@@ -58,6 +58,7 @@ absl::Status ValidateLoadOptions(const LoadOptions& options) {
            Limit{"num_prefixes", 1.0 * options.num_prefixes, 1, 10000, "1 to 10000"},
            Limit{"temperature", temperature, 0, 100, "0 to 100"},
            Limit{"cancel_fraction", options.cancel_fraction, 0, 1, "0 to 1"},
+           Limit{"max_attempts", 1.0 * options.max_attempts, 1, 5, "1 to 5"},
            Limit{"deadline_s", options.deadline_s, 0, 1e6, "0 to 1000000 seconds"},
        }) {
     if (!(limit.value >= limit.least && limit.value <= limit.most)) {

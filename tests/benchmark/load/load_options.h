@@ -40,6 +40,7 @@ struct LoadOptions {
   std::optional<float> temperature;  // unset: the server's default
   double cancel_fraction = 0;        // [0, 1]: share that is cancelled after some of its tokens
   double deadline_s = 0;             // of each request, from its start; 0: none
+  int max_attempts = 1;              // of each request, while UNAVAILABLE comes before any answer
 
   std::string api_token;  // shown with each request, never in a report; "": none
   uint64_t seed = 0;      // of arrivals, lengths, tokens and cancels

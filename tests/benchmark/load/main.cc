@@ -20,6 +20,7 @@
 #include "absl/time/time.h"
 #include "coordinator/generate/client_flags.h"
 #include "coordinator/generate/inference_client.h"
+#include "coordinator/generate/retry_policy.h"
 #include "proto/serving/process.h"
 #include "tests/benchmark/load/interruption.h"
 #include "tests/benchmark/load/load_flags.h"
@@ -58,6 +59,7 @@ Connections Connect(const LoadOptions& options, const TlsClient& tls) {
     // Else gRPC puts all channels to one server on one connection.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     tls.Configure(&arguments);
+    SetRetryPolicy(options.max_attempts, &arguments);
     connections.owned.push_back(v1::Inference::NewStub(
         grpc::CreateCustomChannel(options.target, tls.Credentials(), arguments)));
     connections.stubs.push_back(connections.owned.back().get());

@@ -103,6 +103,30 @@ TEST_F(InferenceServiceTest, LastMessageHasReasonUsageTimingsAndSeed) {
   }
 }
 
+TEST_F(InferenceServiceTest, ABrokenStreamGoesOnWithTheTokensOfTheUnbrokenOne) {
+  constexpr int kTokens = 24, kBeforeTheBreak = 10;
+  v1::GenerateRequest request = Story(kTokens);
+  request.set_temperature(0.9F);
+  request.set_repetition_penalty(1.2F);
+  request.set_seed(7);
+  request.set_echo(true);
+  const Answer unbroken = Generate(*stub_, request);
+  ASSERT_TRUE(unbroken.status.ok()) << unbroken.status.error_message();
+  ASSERT_EQ(unbroken.all.token_ids_size(), kTokens);
+  const std::vector<uint32_t> tokens(unbroken.all.token_ids().begin(),
+                                     unbroken.all.token_ids().end());
+
+  request.clear_prompt();
+  request.set_echo(false);
+  *request.mutable_prompt_token_ids() = unbroken.all.prompt_token_ids();
+  request.mutable_prompt_token_ids()->Add(tokens.begin(), tokens.begin() + kBeforeTheBreak);
+  request.set_max_tokens(kTokens - kBeforeTheBreak);
+  const Answer rest = Generate(*stub_, request);
+  ASSERT_TRUE(rest.status.ok()) << rest.status.error_message();
+  EXPECT_THAT(rest.all.token_ids(),
+              testing::ElementsAreArray(tokens.begin() + kBeforeTheBreak, tokens.end()));
+}
+
 TEST_F(InferenceServiceTest, TokenIdsAndChatArePromptsToo) {
   v1::GenerateRequest request = Story(4);
   const Answer text = Generate(*stub_, request);

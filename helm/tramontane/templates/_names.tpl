@@ -1,0 +1,90 @@
+{{/* Names and labels. Limits of length are checked in _checks.tpl. */}}
+
+{{- define "tramontane.fullname" -}}
+{{- $chart := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $chart .Release.Name -}}
+{{- .Release.Name -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $chart -}}
+{{- end -}}
+{{- end -}}
+
+{{/* dict "root" $ "component" "coordinator" "shard" "": of pods, and what selects them. */}}
+{{- define "tramontane.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .shard }}
+tramontane/shard: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* The same dict, or with an empty component: of every object. */}}
+{{- define "tramontane.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: {{ .root.Chart.Name }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- with .shard }}
+tramontane/shard: {{ . | quote }}
+{{- end }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* metadata of an object: dict "root" $ "name" NAME "component" "…" "shard" "". */}}
+{{- define "tramontane.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "tramontane.labels" . | nindent 2 }}
+{{- end -}}
+
+{{/* The name of a role's workload: dict "root" $ "component" "expert-worker" "shard" "a". */}}
+{{- define "tramontane.workload" -}}
+{{- $name := include "tramontane.fullname" .root -}}
+{{- if eq .component "coordinator" -}}
+{{- printf "%s-coordinator" $name -}}
+{{- else if eq .component "attention-worker" -}}
+{{- printf "%s-attention" $name -}}
+{{- else -}}
+{{- printf "%s-expert-%s" $name .shard -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What stands for the workers of all shards. */}}
+{{- define "tramontane.allExperts" -}}
+{{- printf "%s-experts" (include "tramontane.fullname" .) -}}
+{{- end -}}
+
+{{- define "tramontane.headlessApi" -}}
+{{- printf "%s-headless" (include "tramontane.fullname" .) -}}
+{{- end -}}
+
+{{/* The account of a role: dict "root" $ "component" "coordinator". */}}
+{{- define "tramontane.serviceAccount" -}}
+{{- if .root.Values.serviceAccounts.create -}}
+{{- printf "%s-%s" (include "tramontane.fullname" .root) .component -}}
+{{- else -}}
+default
+{{- end -}}
+{{- end -}}
+
+{{/* dict "root" $ "image" IMAGE */}}
+{{- define "tramontane.image" -}}
+{{- with .root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- .image.repository -}}
+{{- if .image.digest -}}
+@{{ .image.digest }}
+{{- else -}}
+:{{ default (default .root.Chart.AppVersion .root.Values.image.tag) .image.tag }}
+{{- end -}}
+{{- end -}}
