@@ -21,6 +21,7 @@ constexpr int64_t kMaxUsers = 1'000'000;
 constexpr int64_t kMaxMemoryBytes = int64_t{1} << 50;
 constexpr int kMaxReplicas = 1'000;
 constexpr int kMaxThreads = 4'096;
+constexpr int kMaxGpus = 64;
 
 struct Bound {
   const char* name;
@@ -41,6 +42,7 @@ absl::Status CheckRequest(const CapacityRequest& request) {
       {"experts_per_shard", request.max_experts_per_shard, 0, request.model.num_experts},
       {"max_expert_workers", request.max_expert_workers, 0, std::numeric_limits<int>::max()},
       {"spare_attention_workers", request.spare_attention_workers, 0, kMaxReplicas},
+      {"expert_gpus", request.expert_gpus, 0, kMaxGpus},
       {"expert_cores", request.expert_threads, 0, kMaxThreads},
       {"attention_cores", request.attention_threads, 0, kMaxThreads},
       {"max_step_tokens", request.max_step_tokens, 1, 1 << 20},

@@ -33,6 +33,8 @@ struct CapacityRequest {
   AttentionPlace attention = AttentionPlace::kAuto;
   int spare_attention_workers = 0;  // more than the users need
 
+  int expert_gpus = 0;  // of each expert worker, for the chart's values; no figure depends on it
+
   // Threads that compute in each process; 0: not known, and scratch memory is counted for
   // kUnknownThreads.
   int expert_threads = 0;

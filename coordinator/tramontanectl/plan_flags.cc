@@ -34,6 +34,8 @@ ABSL_FLAG(int, spare_attention_workers, 0,
 ABSL_FLAG(int, expert_cores, 0, "plan: processors of an expert worker; 0: not known.");
 ABSL_FLAG(int, attention_cores, 0,
           "plan: processors of a process that runs attention; 0: not known.");
+ABSL_FLAG(int, expert_gpus, 0,
+          "plan: GPUs of an expert worker, as the values are to ask for them.");
 ABSL_FLAG(int, kv_block_size, 16, "plan: --kv_block_size of the processes.");
 ABSL_FLAG(int, max_step_tokens, 512, "plan: --max_step_tokens of the processes.");
 ABSL_FLAG(int, max_waiting_requests, 256, "plan: --max_waiting_requests of the coordinator.");
@@ -132,6 +134,7 @@ absl::StatusOr<PlanFlags> PlanFromFlags() {
   request.max_expert_workers = absl::GetFlag(FLAGS_max_expert_workers);
   request.split_layers = absl::GetFlag(FLAGS_split_layers);
   request.spare_attention_workers = absl::GetFlag(FLAGS_spare_attention_workers);
+  request.expert_gpus = absl::GetFlag(FLAGS_expert_gpus);
   request.expert_threads = absl::GetFlag(FLAGS_expert_cores);
   request.attention_threads = absl::GetFlag(FLAGS_attention_cores);
   request.kv_block_size = absl::GetFlag(FLAGS_kv_block_size);

@@ -61,7 +61,9 @@ std::string PlanValues(const CapacityPlan& plan) {
     absl::StrAppend(&text, Threads(request.attention_threads, indent),
                     Resources(plan.GivenToAttention(), request.attention_threads, indent));
   }
-  absl::StrAppend(&text, "expertWorkers:\n", Threads(request.expert_threads, indent),
+  const std::string gpus =
+      request.expert_gpus == 0 ? "" : absl::StrCat("  gpus: ", request.expert_gpus, "\n");
+  absl::StrAppend(&text, "expertWorkers:\n", gpus, Threads(request.expert_threads, indent),
                   "  shards:\n");
   for (const ExpertShard& shard : plan.shards) text += Shard(plan, shard);
   return text;

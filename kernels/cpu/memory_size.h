@@ -1,5 +1,5 @@
-// Memory that the CPU backend takes, by sizes alone. It allocates by these functions, and a capacity
-// plan counts by them.
+// Memory that the CPU backend takes, by sizes alone. It allocates by these functions, and a
+// capacity plan counts by them.
 #ifndef TRAMONTANE_KERNELS_CPU_MEMORY_SIZE_H_
 #define TRAMONTANE_KERNELS_CPU_MEMORY_SIZE_H_
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "model/config.h"
 #include "proto/serving/process.h"
 #include "tests/benchmark/synthetic_checkpoint.h"
@@ -86,6 +87,7 @@ std::unique_ptr<Cluster> StartPlanned(const Deployment& deployment, const Json& 
 // Every user at once fills its context, so that every block of the KV cache is written.
 void FillContexts(Cluster& cluster, const Deployment& deployment, int vocab_size) {
   constexpr int kNewTokens = 32;
+  constexpr absl::Duration kPatience = absl::Minutes(10);  // for a given checkpoint of many GB
   std::vector<std::thread> users;
   for (int user = 0; user < deployment.users; ++user) {
     users.emplace_back([&, user] {
@@ -98,7 +100,7 @@ void FillContexts(Cluster& cluster, const Deployment& deployment, int vocab_size
       request.set_temperature(1);
       request.set_seed(7);
       request.set_ignore_eos(true);
-      const auto answer = GenerateAll(cluster.stub(), request);
+      const auto answer = GenerateAll(cluster.stub(), request, kPatience);
       EXPECT_TRUE(answer.ok()) << answer.status();
     });
   }
