@@ -65,9 +65,11 @@ image_of() {
 
 # Fills OPTIONS with what is the same for every image.
 collect_options() {
+  local label=org.opencontainers.image
   OPTIONS=(--build-arg "BASE_IMAGE=$BASE_IMAGE" --build-arg "VARIANT=$VARIANT"
-    --build-arg "VERSION=$(project_version)" --build-arg "REVISION=$(revision)"
-    --build-arg "CREATED=$(git -C "$ROOT" show -s --format=%cI HEAD 2>/dev/null || true)")
+    --label "$label.version=$(project_version)" --label "$label.revision=$(revision)"
+    --label "$label.created=$(git -C "$ROOT" show -s --format=%cI HEAD 2>/dev/null || true)"
+    --label "$label.base.name=$BASE_IMAGE")
   case "$BUILDER" in
     buildah | podman) OPTIONS+=(--layers --format oci --ignorefile "$ROOT/.dockerignore") ;;
     docker)

@@ -3,9 +3,10 @@
 #
 #   root_file_system.sh runtime DIR PROGRAM…    what all programs of build/release/bin need: the
 #                       shared libraries that they load, users, CA certificates, licences
-#   root_file_system.sh programs DIR PROGRAM…   the programs, without symbols; fails where one
-#                       needs a library that the runtime beside DIR has not. The symbols go to
-#                       symbols/usr/lib/debug beside DIR, where gdb looks for them
+#   root_file_system.sh programs DIR PROGRAM…   the programs, without symbols, or a program of the
+#                       system's by its path; fails where one needs a library that the runtime
+#                       beside DIR has not. Symbols go to symbols/usr/lib/debug beside DIR, where
+#                       gdb looks for them
 #
 # Each package that something was taken of has its licence in usr/share/doc and its version in
 # var/lib/dpkg/status.d, where scanners look for it.
@@ -24,11 +25,16 @@ fail() {
   exit 1
 }
 
+# Prints where program $1 is: a name is one of the build's.
+path_of() {
+  [[ "$1" == /* ]] && printf '%s' "$1" || printf '%s' "$BIN/$1"
+}
+
 # Prints the paths of the shared libraries and the loader that programs "$@" load.
 libraries() {
   local program listing
   for program in "$@"; do
-    listing="$(ldd "$BIN/$program")" || fail "ldd $BIN/$program failed"
+    listing="$(ldd "$(path_of "$program")")" || fail "ldd $program failed"
     ! grep -q 'not found' <<<"$listing" || fail "$program: $(grep 'not found' <<<"$listing")"
     awk '$2 == "=>" { print $3 } $1 ~ /^\// { print $1 }' <<<"$listing"
   done | sort -u
@@ -50,6 +56,7 @@ package_of() {
 record_package() {
   local package="$1" root="$2"
   [[ ! -e "$root/var/lib/dpkg/status.d/$package" ]] || return 0
+  mkdir -p "$root/var/lib/dpkg/status.d"
   install -D -m 644 "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/copyright"
   dpkg-query -s "$package" >"$root/var/lib/dpkg/status.d/$package"
 }
@@ -82,7 +89,7 @@ GROUP
 make_runtime() {
   local root="$1" package
   shift
-  mkdir -p "$root"/{etc,tmp,var/lib/dpkg/status.d,usr/bin,usr/lib,usr/lib64,usr/share}
+  mkdir -p "$root"/{etc,tmp,usr/bin,usr/lib,usr/lib64,usr/share}
   chmod 1777 "$root/tmp"
   ln -s usr/bin "$root/bin"
   ln -s usr/lib "$root/lib"
@@ -113,6 +120,11 @@ add_programs() {
   symbols="$(dirname "$root")/symbols/usr/lib/debug/usr/bin"
   mkdir -p "$root/usr/bin" "$symbols"
   for program in "$@"; do
+    if [[ "$program" == /* ]]; then
+      install -m 755 "$program" "$root/usr/bin/"
+      record_package "$(package_of "$program")" "$root"
+      continue
+    fi
     objcopy --only-keep-debug "$BIN/$program" "$symbols/$program.debug"
     strip -o "$root/usr/bin/$program" "$BIN/$program"
     objcopy --add-gnu-debuglink="$symbols/$program.debug" "$root/usr/bin/$program"

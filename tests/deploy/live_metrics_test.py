@@ -3,7 +3,8 @@ live Prometheus that scrapes a live system under load, then makes faults and wai
 to fire and to clear. Prints what it saw; exit code 1 where anything is not as it should be.
 
 Ranges and `for` of the rules are S times (1/120) as long, ranges at least SHORTEST_RANGE_S seconds:
-the expressions and thresholds stay as they are.
+the expressions and thresholds stay as they are. --scale=0.05 takes two minutes,
+--scale=1, as deployed, the better part of an hour.
 """
 
 import argparse
@@ -20,7 +21,8 @@ import live_prometheus
 import live_system
 
 SHORTEST_RANGE_S = 6
-ALERT_TIMEOUT_S = 90
+# What an alert may take beyond the scaled half hour that is more than the longest rule takes.
+ALERT_TIMEOUT_S, LONGEST_ALERT_S = 60, 1800
 # These follow from how busy the machine of the test is; the others must be quiet without a fault.
 MACHINE_DEPENDENT = {
     "TramontaneFirstTokenSlow", "TramontaneInterTokenSlow", "TramontaneQueueGrows",
@@ -29,8 +31,9 @@ MACHINE_DEPENDENT = {
 
 class Test:
 
-    def __init__(self, system, prometheus):
+    def __init__(self, system, prometheus, scale):
         self.system, self.prometheus = system, prometheus
+        self._timeout_s = ALERT_TIMEOUT_S + LONGEST_ALERT_S * scale
         self.table = []  # of [fault, alert, seconds until it fired, seconds until it cleared]
 
     def _await(self, names, fire, meanwhile=None):
@@ -48,7 +51,7 @@ class Test:
             return not waiting
         what = f"{', '.join(names)} {'fires' if fire else 'clears'}"
         try:
-            live_processes.await_value(what, look, ALERT_TIMEOUT_S)
+            live_processes.await_value(what, look, self._timeout_s)
         except TimeoutError as error:
             raise TimeoutError(f"{error}; firing: {sorted(self.prometheus.firing())}") from error
         return taken
@@ -129,7 +132,7 @@ def run(root, binaries, scale, folder, stack):
     prometheus = live_prometheus.Prometheus(
         root, folder, stack, system.targets(), scale, SHORTEST_RANGE_S)
     expressions = live_expressions.Expressions(prometheus, dashboard_files.read(root))
-    test = Test(system, prometheus)
+    test = Test(system, prometheus, scale)
     with system.load(concurrency=4):
         await_rates(prometheus, system)
         faults = [*expressions.dashboards(live_expressions.UNDER_LOAD), *expressions.rules(root)]

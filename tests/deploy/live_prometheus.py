@@ -41,11 +41,20 @@ class Prometheus:
         match, _ = live_processes.await_value(
             "Prometheus listens", self._address, live_processes.START_TIMEOUT_S)
         self._url = f"http://{match.group(1)}"
+        live_processes.await_value(
+            "Prometheus is ready", self._is_ready, live_processes.START_TIMEOUT_S)
 
     def _address(self):
         if not self._child.is_running():
             raise ChildProcessError(f"Prometheus ended:\n{self._child.tail()}")
         return _LISTENS.search(self._child.log.read_text())
+
+    def _is_ready(self):
+        try:
+            with urllib.request.urlopen(self._url + "/-/ready", timeout=QUERY_TIMEOUT_S):
+                return True
+        except urllib.error.HTTPError:  # 503 while it begins
+            return False
 
     def get(self, path, **parameters):
         """The `data` of an answer; ValueError with Prometheus's words where it is an error."""

@@ -69,7 +69,7 @@ class System:
         """A closed loop of so many requests, half of whose prompts is a common prefix."""
         child = live_processes.Child(self._folder, f"load-{concurrency}", [
             str(self._binaries / "load_client"), f"--target={self.coordinator.address}",
-            f"--concurrency={concurrency}", "--duration_s=600", "--prompt_tokens=uniform:16:64",
+            f"--concurrency={concurrency}", "--duration_s=36000", "--prompt_tokens=uniform:16:64",
             "--shared_prefix_tokens=48", "--num_prefixes=2", "--output_tokens=uniform:8:32",
             "--noprogress"])
         try:

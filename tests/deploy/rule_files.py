@@ -2,10 +2,14 @@
 read them."""
 
 import dataclasses
-
-import yaml
+import sys
 
 import promql
+
+try:
+    import yaml
+except ImportError:
+    sys.exit(f"error: {sys.executable} has no module yaml; install the package python3-yaml")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,6 +29,14 @@ class TlsTest(unittest.TestCase):
                    if "secret" in volume]
         self.assertEqual(secrets, ["e-tls"])
 
+    def test_secrets_can_be_read_by_the_process(self):
+        for group in (65532, None):
+            items = render.manifests(chart.merged(self.base, {"podSecurity": {"fsGroup": group}}))
+            (volume,) = [each for each in pod(items, "expert-all")["volumes"] if "secret" in each]
+            # Of the volume's group, or with Kubernetes' default mode of everybody.
+            self.assertEqual(volume["secret"].get("defaultMode"), 0o440 if group else None)
+            self.assertEqual(pod(items, "expert-all")["securityContext"].get("fsGroup"), group)
+
     def test_with_attention_workers_they_are_the_experts_peers(self):
         items = rendered_with("attentionWorkers.replicas", 1, self.base)
         attention = "demo-tramontane-attention-worker.tramontane-dry-run.svc"

@@ -50,6 +50,9 @@ def _configuration_faults(target, image):
             yield f"label org.opencontainers.image.{label}: missing or empty"
     if labels.get("org.opencontainers.image.version") != _version():
         yield f"label version: expected {_version()}"
+    revision = labels.get("org.opencontainers.image.revision", "")
+    if not revision.startswith(os.environ.get("EXPECTED_REVISION", "")):
+        yield f"label revision: expected {os.environ['EXPECTED_REVISION']}, found {revision}"
     if labels.get("tramontane.variant") != "cpu":
         yield f"label tramontane.variant: expected cpu, found {labels.get('tramontane.variant')!r}"
     if image["Size"] > limit_mib * _MIB:

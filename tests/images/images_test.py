@@ -33,7 +33,7 @@ def _scaling_rows(phases):
     yield "| --- | --- | --- | --- | --- | --- |"
     for phase in phases:
         settled = f"{phase.settled_s:.1f}" if phase.settled_s else "-"
-        parts = ", ".join(f"{part:.0%}" for part in phase.parts)
+        parts = ", ".join(f"{part:.1%}" for part in phase.parts)
         yield (f"| {phase.replicas} | {settled} | {phase.requests} | {phase.failed} | "
                f"{phase.tokens_per_s:.0f} | {parts} |")
 

@@ -73,8 +73,10 @@ class Container:
         return self.inspect()["State"]["ExitCode"]
 
     def log(self):
-        """The end of its standard error."""
-        return "\n".join(podman("logs", self.id, check=False).stderr.splitlines()[-40:])
+        """The end of its standard error, but for lines about single requests."""
+        lines = [line for line in podman("logs", self.id, check=False).stderr.splitlines()
+                 if 'event="request ended"' not in line]
+        return "\n".join(lines[-40:])
 
     def remove(self):
         """Kills it where it still runs, and forgets it."""

@@ -48,5 +48,8 @@ export TAG="${TAG:-test}"
 if [[ "$build" == yes ]]; then
   "$ROOT/tests/images/base_image.sh" "${BASE_IMAGE:-debian:12-slim}"
   BUILDER=buildah "$ROOT/deploy/images/build.sh"
+  # What was built must say so.
+  EXPECTED_REVISION="$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || true)"
+  export EXPECTED_REVISION
 fi
 exec python3 -B "$ROOT/tests/images/images_test.py"

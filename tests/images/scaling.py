@@ -12,13 +12,10 @@ from podman import Container
 SHARD = "experts-a"
 MOST_REPLICAS = 4
 LOAD_SECONDS = int(os.environ.get("LOAD_SECONDS", "20"))
-_CONCURRENCY = 16
+_CONCURRENCY = 24
 _LONGEST_LOAD_S = 3600
 _REQUESTS = "tramontane_requests_total"
 _ROWS = "tramontane_expert_worker_rows_total"
-# A replica's part of the shard's rows: it works. No more is asked, since rows go where they are
-# done soonest, and on a machine that is full that may be another replica for many seconds.
-_LEAST_PART = 0.01
 
 
 @dataclasses.dataclass
@@ -41,8 +38,8 @@ class Load:
         self._container = Container(
             "client", cluster.network, "load", [f"--volume={self._results.name}:/results"],
             ["load_client", "--target=coordinator:8470", f"--concurrency={_CONCURRENCY}",
-             f"--duration_s={_LONGEST_LOAD_S}", "--prompt_tokens=uniform:4:40",
-             "--output_tokens=uniform:8:48", "--progress=false", "--json_out=/results/load.json"])
+             f"--duration_s={_LONGEST_LOAD_S}", "--prompt_tokens=uniform:50:200",
+             "--output_tokens=uniform:8:64", "--progress=false", "--json_out=/results/load.json"])
 
     def __enter__(self):
         return self
@@ -89,10 +86,10 @@ def _phase_faults(phase):
         yield f"{phase.replicas} replicas: {phase.failed} requests did not end with OK"
     if phase.requests == 0:
         yield f"{phase.replicas} replicas: no request ended in {LOAD_SECONDS} s"
+    # How many is the choice of the process that runs attention: rows go where they are done soonest.
     for number, part in enumerate(phase.parts):
-        if part < _LEAST_PART:
-            yield (f"{phase.replicas} replicas: replica {number} computed {part:.2%} of the shard's "
-                   f"rows; expected at least {_LEAST_PART:.0%}")
+        if part == 0:
+            yield f"{phase.replicas} replicas: replica {number} computed no row"
 
 
 def _grow(cluster):

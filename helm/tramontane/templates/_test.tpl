@@ -52,7 +52,7 @@
 - name: ca
   secret:
     secretName: {{ .name }}
-    defaultMode: 0440
+    {{- include "tramontane.secretMode" $ }}
     items:
       - {key: {{ .key | quote }}, path: ca.crt}
 {{- end }}
@@ -60,7 +60,7 @@
 - name: client
   secret:
     secretName: {{ . }}
-    defaultMode: 0440
+    {{- include "tramontane.secretMode" $ }}
 {{- end }}
 {{- end }}
 {{- with $test.tokenSecret }}
@@ -68,7 +68,7 @@
 - name: token
   secret:
     secretName: {{ .name }}
-    defaultMode: 0440
+    {{- include "tramontane.secretMode" $ }}
     items:
       - {key: {{ .key | quote }}, path: token}
 {{- end }}

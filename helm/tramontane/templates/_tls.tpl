@@ -34,26 +34,33 @@
 {{- join "," (concat $names .root.Values.tls.extraAllowedPeers) -}}
 {{- end -}}
 
+{{/* Files of Secrets are root's; the group of the volume reads them, or everybody in the pod. */}}
+{{- define "tramontane.secretMode" -}}
+{{- if not (kindIs "invalid" .Values.podSecurity.fsGroup) }}
+    defaultMode: 0440
+{{- end }}
+{{- end -}}
+
 {{/* A list of volumes: dict "root" $ "component" "coordinator". */}}
 {{- define "tramontane.secretVolumes" -}}
 {{- if .root.Values.tls.enabled }}
 - name: tls
   secret:
     secretName: {{ include "tramontane.tlsSecret" . }}
-    defaultMode: 0440
+    {{- include "tramontane.secretMode" $.root }}
 {{- end }}
 {{- if eq .component "coordinator" }}
 {{- with .root.Values.api.tls.secretName }}
 - name: api-tls
   secret:
     secretName: {{ . }}
-    defaultMode: 0440
+    {{- include "tramontane.secretMode" $.root }}
 {{- end }}
 {{- with .root.Values.api.tls.clientCaSecret }}
 - name: api-client-ca
   secret:
     secretName: {{ . }}
-    defaultMode: 0440
+    {{- include "tramontane.secretMode" $.root }}
     items:
       - {key: ca.crt, path: ca.crt}
 {{- end }}
@@ -62,7 +69,7 @@
 - name: api-tokens
   secret:
     secretName: {{ .name }}
-    defaultMode: 0440
+    {{- include "tramontane.secretMode" $.root }}
     items:
       - {key: {{ .key | quote }}, path: tokens}
 {{- end }}
