@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "kernels/cpu/memory_size.h"
 #include "model/log.h"
 
 namespace tramontane {
@@ -128,6 +129,19 @@ absl::StatusOr<AttentionWeights> AttentionWeights::Load(const Checkpoint& checkp
   if (!loader.status().ok()) return loader.status();
   loader.ReportEnd();
   return weights;
+}
+
+int64_t AttentionWeights::PackedBytes(const MixtralConfig& config, DType compute_dtype) {
+  const int64_t hidden = config.hidden_size;
+  const int64_t query = int64_t{config.num_heads} * config.head_dim;
+  const int64_t key_value = int64_t{config.num_kv_heads} * config.head_dim;
+  const int64_t norm = hidden * static_cast<int64_t>(sizeof(float));
+  const int64_t layer = 2 * norm +
+                        cpu::PackedMatrixBytes(query + 2 * key_value, hidden, compute_dtype) +
+                        cpu::PackedMatrixBytes(hidden, query, compute_dtype) +
+                        cpu::PackedMatrixBytes(config.num_experts, hidden, compute_dtype);
+  return config.num_layers * layer + norm +
+         cpu::PackedMatrixBytes(config.vocab_size, hidden, compute_dtype);
 }
 
 }  // namespace tramontane

@@ -34,6 +34,9 @@ struct AttentionWeights {
   // stays resident. Ends with one log line: bytes mapped, bytes packed, seconds. The checkpoint
   // outlives the weights. Fails as Backend::Allocate and Backend::Pack, naming the tensor.
   static absl::StatusOr<AttentionWeights> Load(const Checkpoint& checkpoint, Backend* backend);
+
+  // The bytes packed, as that line says them, on a CPU backend.
+  static int64_t PackedBytes(const MixtralConfig& config, DType compute_dtype);
 };
 
 }  // namespace tramontane

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -21,6 +22,36 @@ namespace {
 // Logits of a scored prompt are made and used this many rows at a time: enough for the matrix
 // product to run at full speed, 8 MB at a vocabulary of 32,000.
 constexpr int kMaxLogitRows = 64;
+
+int MaxLogitRows(int max_rows) { return std::min(max_rows, kMaxLogitRows); }
+
+struct ActivationSize {
+  RowBuffer Activations::*buffer;
+  size_t row_bytes;
+  int num_rows;
+
+  size_t num_bytes() const { return static_cast<size_t>(num_rows) * row_bytes; }
+};
+
+std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType compute_dtype,
+                                            int max_rows) {
+  const size_t compute_size = DTypeSize(compute_dtype);
+  const auto hidden = static_cast<size_t>(config.hidden_size);
+  const auto head_dim = static_cast<size_t>(config.head_dim);
+  const auto qkv = static_cast<size_t>(config.num_heads + 2 * config.num_kv_heads) * head_dim;
+  const auto top_k = static_cast<size_t>(config.top_k);
+  return {
+      {&Activations::residual, hidden * sizeof(float), max_rows},
+      {&Activations::normed, hidden * compute_size, max_rows},
+      {&Activations::qkv, qkv * sizeof(float), max_rows},
+      {&Activations::attended, config.num_heads * head_dim * compute_size, max_rows},
+      {&Activations::router_logits, config.num_experts * sizeof(float), max_rows},
+      {&Activations::topk_expert_ids, top_k * sizeof(int32_t), max_rows},
+      {&Activations::gating_weights, top_k * sizeof(float), max_rows},
+      {&Activations::moe_output, hidden * sizeof(float), max_rows},
+      {&Activations::logits, config.vocab_size * sizeof(float), MaxLogitRows(max_rows)},
+  };
+}
 
 }  // namespace
 
@@ -213,7 +244,7 @@ Decoder::Decoder(const MixtralConfig& config, const AttentionWeights* weights, K
                  int ping_pong_min_rows)
     : config_(config),
       compute_dtype_(backend->compute_dtype()),
-      max_logit_rows_(std::min(max_rows, kMaxLogitRows)),
+      max_logit_rows_(MaxLogitRows(max_rows)),
       ping_pong_min_rows_(ping_pong_min_rows),
       weights_(weights),
       cache_(cache),
@@ -221,30 +252,20 @@ Decoder::Decoder(const MixtralConfig& config, const AttentionWeights* weights, K
       backend_(backend) {}
 
 absl::Status Decoder::Allocate(int max_rows) {
-  const size_t compute_size = DTypeSize(compute_dtype_);
-  const auto hidden = static_cast<size_t>(config_.hidden_size);
-  const auto head_dim = static_cast<size_t>(config_.head_dim);
-  const auto qkv = static_cast<size_t>(config_.num_heads + 2 * config_.num_kv_heads) * head_dim;
-  const auto top_k = static_cast<size_t>(config_.top_k);
-  const std::pair<RowBuffer*, size_t> bytes_of_a_row[] = {
-      {&activations_.residual, hidden * sizeof(float)},
-      {&activations_.normed, hidden * compute_size},
-      {&activations_.qkv, qkv * sizeof(float)},
-      {&activations_.attended, config_.num_heads * head_dim * compute_size},
-      {&activations_.router_logits, config_.num_experts * sizeof(float)},
-      {&activations_.topk_expert_ids, top_k * sizeof(int32_t)},
-      {&activations_.gating_weights, top_k * sizeof(float)},
-      {&activations_.moe_output, hidden * sizeof(float)},
-      {&activations_.logits, config_.vocab_size * sizeof(float)},
-  };
-  for (const auto& [buffer, row_bytes] : bytes_of_a_row) {
-    const int num_rows = buffer == &activations_.logits ? max_logit_rows_ : max_rows;
-    absl::StatusOr<Buffer> allocated =
-        backend_->Allocate(static_cast<size_t>(num_rows) * row_bytes);
+  for (const ActivationSize& size : ActivationSizes(config_, compute_dtype_, max_rows)) {
+    absl::StatusOr<Buffer> allocated = backend_->Allocate(size.num_bytes());
     if (!allocated.ok()) return allocated.status();
-    *buffer = {*std::move(allocated), row_bytes};
+    activations_.*size.buffer = {*std::move(allocated), size.row_bytes};
   }
   return absl::OkStatus();
+}
+
+int64_t Decoder::ActivationBytes(const MixtralConfig& config, DType compute_dtype, int max_rows) {
+  size_t num_bytes = 0;
+  for (const ActivationSize& size : ActivationSizes(config, compute_dtype, max_rows)) {
+    num_bytes += size.num_bytes();
+  }
+  return static_cast<int64_t>(num_bytes);
 }
 
 }  // namespace tramontane

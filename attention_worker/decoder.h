@@ -68,6 +68,9 @@ class Decoder {
   const float* ComputeLogits(std::span<const LogitRow> rows);
   int max_logit_rows() const { return max_logit_rows_; }
 
+  // Bytes of the activations, allocated as a whole.
+  static int64_t ActivationBytes(const MixtralConfig& config, DType compute_dtype, int max_rows);
+
  private:
   Decoder(const MixtralConfig& config, const AttentionWeights* weights, KvCache* cache,
           ExpertDispatcher* dispatcher, Backend* backend, int max_rows, int ping_pong_min_rows);

@@ -7,15 +7,12 @@
 #include "model/check.h"
 
 namespace tramontane {
-namespace {
 
-// A step's rows, once for each worker that they may go to, in buffers that may be half empty.
-size_t MaxIdleBytes(const MixtralConfig& config, const ExpertDispatcherOptions& options) {
-  return 2 * static_cast<size_t>(options.max_tokens) * config.top_k * config.hidden_size *
-         DTypeSize(options.row_dtype);
+size_t ExpertDispatcher::MaxRowBufferBytes(const MixtralConfig& config, DType row_dtype,
+                                           int max_tokens) {
+  return 2 * static_cast<size_t>(max_tokens) * config.top_k * config.hidden_size *
+         DTypeSize(row_dtype);
 }
-
-}  // namespace
 
 ExpertDispatcher::ExpertDispatcher(const MixtralConfig& config, ExpertDirectory* directory,
                                    StepObserver* observer, Backend* backend,
@@ -25,7 +22,8 @@ ExpertDispatcher::ExpertDispatcher(const MixtralConfig& config, ExpertDirectory*
              .options = options,
              .directory = directory,
              .observer = observer,
-             .row_buffers = RowBufferPool(backend, MaxIdleBytes(config, options))} {}
+             .row_buffers = RowBufferPool(
+                 backend, MaxRowBufferBytes(config, options.row_dtype, options.max_tokens))} {}
 
 absl::StatusOr<ExpertDispatcher::Pending> ExpertDispatcher::Send(const RoutedTokens& routed,
                                                                  const std::byte* rows,

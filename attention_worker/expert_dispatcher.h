@@ -46,6 +46,10 @@ class ExpertDispatcher {
   //   others             as the last worker failed, where the directory keeps those that fail
   absl::StatusOr<DispatchedRows> Await(Pending pending);
 
+  // Bytes of the copies of a step's rows that are kept for the next steps, at most: each row once
+  // for each worker that it may go to, in buffers that may be half empty.
+  static size_t MaxRowBufferBytes(const MixtralConfig& config, DType row_dtype, int max_tokens);
+
  private:
   const int num_experts_;
   DispatchTerms terms_;

@@ -23,6 +23,10 @@ class Sampler {
   int32_t Sample(std::span<const float> logits, const SamplingParams& params,
                  std::span<const int32_t> seen_token_ids, int64_t position);
 
+  static int64_t ScratchBytes(int vocab_size) {
+    return int64_t{vocab_size} * static_cast<int64_t>(sizeof(float) + 2 * sizeof(Candidate));
+  }
+
  private:
   struct Candidate {
     float logit = 0.0f;

@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_ATTENTION_WORKER_TOKEN_CHOOSER_H_
 #define TRAMONTANE_ATTENTION_WORKER_TOKEN_CHOOSER_H_
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
@@ -26,6 +27,11 @@ class TokenChooser {
   // `sequences` are those of request.chunks. INTERNAL for logits that are not finite.
   absl::Status Choose(const StepRequest& request, std::span<AttentionSequence* const> sequences,
                       std::span<const LogitRow> rows, const float* logits, StepResult& result);
+
+  // Of each thread, at most.
+  static int64_t ScratchBytes(int vocab_size) {
+    return Sampler::ScratchBytes(vocab_size) + TokenLogprobs::ScratchBytes(vocab_size);
+  }
 
  private:
   // What one thread works with.

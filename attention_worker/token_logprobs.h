@@ -22,6 +22,10 @@ class TokenLogprobs {
   // The token's log-probability and the `num_top` likeliest (at most vocab_size; equal ones by id).
   TokenLogprob Of(int32_t token_id, int num_top);
 
+  static int64_t ScratchBytes(int vocab_size) {
+    return int64_t{vocab_size} * static_cast<int64_t>(sizeof(int32_t));
+  }
+
  private:
   std::span<const float> logits_;
   double log_sum_exp_ = 0.0;

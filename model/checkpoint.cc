@@ -17,17 +17,6 @@ namespace {
 
 constexpr uint64_t kMaxConfigFileBytes = 1 << 20;
 
-absl::StatusOr<MixtralConfig> ReadConfig(const std::string& directory) {
-  const std::string path = absl::StrCat(directory, "/config.json");
-  const absl::StatusOr<std::string> text = ReadFile(path, kMaxConfigFileBytes);
-  if (absl::IsNotFound(text.status())) {
-    return absl::NotFoundError(absl::StrCat(
-        text.status().message(), "; expected the directory of a Hugging Face checkpoint"));
-  }
-  if (!text.ok()) return text.status();
-  return ParseMixtralConfig(*text, path);
-}
-
 // What generation_config.json says; the defaults where there is none.
 absl::StatusOr<GenerationDefaults> ReadGenerationDefaults(const std::string& directory,
                                                           int vocab_size) {
@@ -88,7 +77,7 @@ absl::StatusOr<std::shared_ptr<const Checkpoint>> Checkpoint::Open(const std::st
   const auto start = std::chrono::steady_clock::now();
   std::shared_ptr<Checkpoint> checkpoint(new Checkpoint());
   checkpoint->directory_ = directory;
-  absl::StatusOr<MixtralConfig> config = ReadConfig(directory);
+  absl::StatusOr<MixtralConfig> config = ReadMixtralConfig(directory);
   if (!config.ok()) return config.status();
   absl::StatusOr<GenerationDefaults> defaults =
       ReadGenerationDefaults(directory, config->vocab_size);

@@ -1,9 +1,12 @@
 #include "model/config.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "model/file.h"
 #include "model/json_document.h"
 #include "model/json_fields.h"
 
@@ -200,6 +203,19 @@ absl::StatusOr<MixtralConfig> ParseMixtralConfig(std::string_view json, std::str
   ReadSpecialTokens(&fields, &config);
   if (!fields.status().ok()) return fields.status();
   return config;
+}
+
+absl::StatusOr<MixtralConfig> ReadMixtralConfig(const std::string& path) {
+  std::error_code ignored;  // a path that cannot be looked at cannot be read either
+  const std::string file =
+      std::filesystem::is_regular_file(path, ignored) ? path : absl::StrCat(path, "/config.json");
+  const absl::StatusOr<std::string> text = ReadFile(file, kMaxConfigBytes);
+  if (absl::IsNotFound(text.status())) {
+    return absl::NotFoundError(absl::StrCat(
+        text.status().message(), "; expected the directory of a Hugging Face checkpoint"));
+  }
+  if (!text.ok()) return text.status();
+  return ParseMixtralConfig(*text, file);
 }
 
 }  // namespace tramontane

@@ -51,7 +51,11 @@ struct GenerationDefaults {
 // architecture or a RoPE type that is not supported; the message names key, expected and found.
 absl::StatusOr<MixtralConfig> ParseMixtralConfig(std::string_view json, std::string_view source);
 
-// The same for `generation_config.json`.
+// Reads and parses a `config.json`: `path` is the file, or the directory it lies in. No other file
+// is needed. NOT_FOUND where there is none; else as ReadFile and ParseMixtralConfig.
+absl::StatusOr<MixtralConfig> ReadMixtralConfig(const std::string& path);
+
+// As ParseMixtralConfig, for `generation_config.json`.
 absl::StatusOr<GenerationDefaults> ParseGenerationDefaults(std::string_view json,
                                                            std::string_view source);
 

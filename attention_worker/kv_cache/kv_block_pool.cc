@@ -16,6 +16,17 @@ KvBlockPool::KvBlockPool(int64_t num_blocks, int block_size)
   for (int64_t id = num_blocks - 1; id >= 0; --id) empty_.push_back(static_cast<int32_t>(id));
 }
 
+int64_t KvBlockPool::ApproximateBytes(int64_t num_blocks, int block_size) {
+  // The allocator's own 16 bytes, with each of: an element of cached_ (link and hash), its tokens,
+  // an element of unused_ (two links); a bucket of cached_ for each element.
+  constexpr int64_t kAllocation = 16;
+  const auto size = static_cast<int64_t>(
+      sizeof(Block) + sizeof(int32_t) + sizeof(void*) + (kAllocation + 2 * sizeof(void*)) +
+      sizeof(std::pair<const Content, int32_t>) + kAllocation + block_size * sizeof(int32_t) +
+      kAllocation + 2 * sizeof(void*) + sizeof(int32_t));
+  return num_blocks * size;
+}
+
 std::optional<int32_t> KvBlockPool::Allocate() {
   int32_t block = kNoBlock;
   if (!empty_.empty()) {

@@ -55,6 +55,9 @@ class KvBlockPool {
   int64_t num_free_blocks() const { return num_free_blocks_.load(std::memory_order_relaxed); }
   int block_size() const { return block_size_; }
 
+  // About what a pool takes once every block is cached.
+  static int64_t ApproximateBytes(int64_t num_blocks, int block_size);
+
  private:
   // The block before, and the tokens of this one: with it all of the sequence up to here.
   using Content = std::pair<int32_t, std::vector<int32_t>>;

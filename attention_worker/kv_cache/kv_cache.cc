@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const MixtralConfig& co
                              ? options.capacity_tokens
                              : DefaultKvCapacity(config, options.dtype, available);
   // In whole blocks; checked by division, since a capacity is any 64-bit number.
-  const int64_t num_blocks = wanted / options.block_size + (wanted % options.block_size != 0);
+  const int64_t num_blocks = KvBlocksFor(wanted, options.block_size);
   if (num_blocks < 1 || num_blocks > std::numeric_limits<int32_t>::max() ||
       num_blocks > available / bytes_per_token / options.block_size) {
     return TooLittleMemory(std::max<int64_t>(wanted, options.block_size), bytes_per_token,

@@ -25,6 +25,11 @@ struct KvCacheOptions {
 // Bytes that one token's keys and values take over all layers.
 int64_t KvBytesPerToken(const MixtralConfig& config, DType dtype);
 
+// Blocks that hold `num_tokens` tokens.
+constexpr int64_t KvBlocksFor(int64_t num_tokens, int block_size) {
+  return num_tokens / block_size + (num_tokens % block_size != 0);
+}
+
 // 8 x the model's context, or what half of `available_bytes` holds where that is less.
 int64_t DefaultKvCapacity(const MixtralConfig& config, DType dtype, int64_t available_bytes);
 

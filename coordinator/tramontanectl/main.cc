@@ -1,4 +1,4 @@
-// The operator's command: shows who hosts what.
+// The operator's command: shows who hosts what, and plans what is to be hosted.
 #include "proto/serving/abseil_flag_types.h"
 
 #include <grpcpp/grpcpp.h>
@@ -19,6 +19,7 @@
 #include "coordinator/generate/client_flags.h"
 #include "coordinator/tramontanectl/placement_json.h"
 #include "coordinator/tramontanectl/placement_table.h"
+#include "coordinator/tramontanectl/plan_command.h"
 #include "model/log.h"
 #include "proto/placement.grpc.pb.h"
 #include "proto/serving/process.h"
@@ -26,8 +27,9 @@
 #include "proto/wire/status.h"
 
 ABSL_FLAG(std::string, target, "127.0.0.1:8470",
-          "HOST:PORT of a coordinator, or of an attention worker.");
-ABSL_FLAG(double, timeout_s, 5, "Seconds after which a process that does not answer is given up.");
+          "placement: HOST:PORT of a coordinator, or of an attention worker.");
+ABSL_FLAG(double, timeout_s, 5,
+          "placement: seconds after which a process that does not answer is given up.");
 ABSL_FLAG(bool, json, false, "JSON in place of a table.");
 
 namespace tramontane {
@@ -72,12 +74,18 @@ int ShowPlacement(const std::string& target, const ApiClient& client) {
 int Main(int argc, char** argv) {
   const std::vector<char*> positional =
       ParseFlags(argc, argv,
-                 "Shows which workers there are, what they host, and how they do. For example:\n"
-                 "  tramontanectl placement --target=127.0.0.1:8470");
+                 "placement: shows which workers there are, what they host, and how they do.\n"
+                 "plan: says which processes, with what memory, serve a model to so many users.\n"
+                 "For example:\n"
+                 "  tramontanectl placement --target=127.0.0.1:8470\n"
+                 "  tramontanectl plan --model=DIR --users=16 --context=8192 --expert_memory=24GiB "
+                 "--values_out=values.yaml");
   InitLog("tramontanectl");
-  if (positional.size() != 1 || absl::string_view(positional.front()) != "placement") {
-    return ExitWith(
-        absl::InvalidArgumentError("expected the command \"placement\" and flags; see --help"));
+  const absl::string_view command = positional.size() == 1 ? positional.front() : "";
+  if (command == "plan") return ShowPlan(absl::GetFlag(FLAGS_json));
+  if (command != "placement") {
+    return ExitWith(absl::InvalidArgumentError(
+        "expected one command, \"placement\" or \"plan\", and flags; see --help"));
   }
   if (!(absl::GetFlag(FLAGS_timeout_s) > 0)) {
     return ExitWith(absl::InvalidArgumentError("--timeout_s: expected more than 0"));

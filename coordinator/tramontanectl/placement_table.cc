@@ -8,11 +8,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "coordinator/tramontanectl/table_lines.h"
 
 namespace tramontane {
 namespace {
-
-using Row = std::vector<std::string>;
 
 // "12s", "3m20s", "2h5m", "4d3h".
 std::string Age(double seconds) {
@@ -36,29 +35,11 @@ std::string Range(uint32_t first, uint32_t last) {
   return first == last ? absl::StrCat(first) : absl::StrCat(first, "-", last);
 }
 
-// Columns as wide as their widest cell, two spaces apart.
-std::string Lines(const std::vector<Row>& rows) {
-  std::vector<size_t> widths(rows.front().size());
-  for (const Row& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    std::string line = " ";
-    for (size_t i = 0; i < row.size(); ++i) {
-      absl::StrAppend(&line, " ", row[i], std::string(widths[i] - row[i].size() + 1, ' '));
-    }
-    absl::StripTrailingAsciiWhitespace(&line);
-    absl::StrAppend(&text, line, "\n");
-  }
-  return text;
-}
-
 std::string Number(double value) { return value <= 0 ? "-" : absl::StrFormat("%.0f", value); }
 
 std::string ExpertWorkers(const v1::GetPlacementResponse& placement) {
-  std::vector<Row> rows = {{"EXPERT WORKER", "STATE", "SINCE", "EXPERTS", "OUTSTANDING", "WORK/S",
-                            "SET ASIDE", "KERNELS", "LAST ERROR"}};
+  std::vector<TableRow> rows = {{"EXPERT WORKER", "STATE", "SINCE", "EXPERTS", "OUTSTANDING",
+                                 "WORK/S", "SET ASIDE", "KERNELS", "LAST ERROR"}};
   for (const v1::PlacedExpertWorker& worker : placement.expert_workers()) {
     rows.push_back({worker.address(), StateName(worker.state()), Age(worker.state_seconds()),
                     ExpertsText(worker, placement.num_layers()), Number(worker.outstanding_work()),
@@ -71,12 +52,12 @@ std::string ExpertWorkers(const v1::GetPlacementResponse& placement) {
       placement.min_replicas() == 0
           ? absl::StrCat("  without a worker: ", least)
           : absl::StrCat("  fewest replicas: ", placement.min_replicas(), " (", least, ")");
-  return absl::StrCat(Lines(rows), replicas, "\n");
+  return absl::StrCat(TableLines(rows), replicas, "\n");
 }
 
 std::string AttentionWorkers(const v1::GetPlacementResponse& placement) {
-  std::vector<Row> rows = {{"ATTENTION WORKER", "STATE", "SINCE", "SEQUENCES", "KV BLOCKS USED",
-                            "KERNELS", "LAST ERROR"}};
+  std::vector<TableRow> rows = {{"ATTENTION WORKER", "STATE", "SINCE", "SEQUENCES",
+                                 "KV BLOCKS USED", "KERNELS", "LAST ERROR"}};
   for (const v1::PlacedAttentionWorker& worker : placement.attention_workers()) {
     rows.push_back({worker.address(), StateName(worker.state()), Age(worker.state_seconds()),
                     absl::StrCat(worker.num_sequences()),
@@ -85,7 +66,7 @@ std::string AttentionWorkers(const v1::GetPlacementResponse& placement) {
                     worker.backend().empty() ? "-" : worker.backend(),
                     LastError(worker.last_error(), worker.last_error_seconds())});
   }
-  return Lines(rows);
+  return TableLines(rows);
 }
 
 }  // namespace

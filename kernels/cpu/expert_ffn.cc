@@ -13,7 +13,7 @@ const PackedPanelsExpert& Expert(const ExpertRows& group) {
 // The rows silu(w1 x) * (w3 x) of all groups, one after the other.
 struct Activations {
   Activations(Context& context, const ExpertFfnArgs& args)
-      : element_bytes(static_cast<int64_t>(DTypeSize(context.compute_dtype))) {
+      : dtype(context.compute_dtype), element_bytes(static_cast<int64_t>(DTypeSize(dtype))) {
     int64_t num_bytes = 0;
     for (const ExpertRows& group : args.groups) {
       first_byte.push_back(num_bytes);
@@ -22,11 +22,11 @@ struct Activations {
     bytes = context.activated.Reserve(num_bytes);
   }
 
-  // Whole cache lines.
   int64_t RowBytes(const ExpertRows& group) const {
-    return (Expert(group).intermediate_size() * element_bytes + 63) / 64 * 64;
+    return ActivatedRowBytes(Expert(group).intermediate_size(), dtype);
   }
 
+  const DType dtype;
   const int64_t element_bytes;
   std::vector<int64_t> first_byte;  // [groups]
   std::byte* bytes = nullptr;

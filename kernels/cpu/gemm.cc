@@ -5,8 +5,6 @@
 namespace tramontane::cpu {
 namespace {
 
-// Rows whose sums a thread keeps at once: 64 KiB of the L2 cache.
-constexpr int64_t kMaxRowsAtOnce = 256;
 // With several tiles of rows, lines of a panel that are used for all rows before the next are read.
 // While memory is what a product waits for, few: the next ones stay close, in the L1 cache. Many
 // where arithmetic is, so that sums are stored and reloaded rarely. Measured: docs/benchmarks.md.
@@ -136,8 +134,8 @@ void RunGemm(Context& context, const std::vector<GemmProblem>& problems,
              absl::FunctionRef<void(const GemmBlock& block)> epilogue) {
   const std::vector<Task> tasks = CutIntoTasks(context, problems);
   constexpr int64_t kSums = kMaxRowsAtOnce * kPanelColumns;
-  auto* all_sums = reinterpret_cast<float*>(context.thread_floats.Reserve(
-      context.pool.num_threads() * kSums * static_cast<int64_t>(sizeof(float))));
+  auto* all_sums = reinterpret_cast<float*>(
+      context.thread_floats.Reserve(GemmScratchBytes(context.pool.num_threads())));
   const auto run = [&](int64_t begin, int64_t end, int thread) {
     float* sums = all_sums + thread * kSums;
     for (int64_t t = begin; t < end; ++t) {

@@ -63,6 +63,7 @@ inline constexpr int64_t kBf16AttentionTile = 64;
 
 // Floats of scratch, aligned to a cache line, for a task of `num_queries` = num_rows * group_size.
 inline constexpr int64_t kAttentionLanes = 16;
+inline constexpr int64_t kMaxAttendQueries = 128;
 inline constexpr int64_t AttentionScratchFloats(int64_t num_queries, int64_t head_dim) {
   const int64_t padded = (head_dim + kAttentionLanes - 1) / kAttentionLanes * kAttentionLanes;
   // Queries, outputs, scores or lanes of sums, running maximum and sum; a tile of keys and one of
@@ -91,7 +92,8 @@ struct IsaKernels {
   void (*attend)(const AttentionTask& task);
   // Where the compute dtype and the cache's are bf16: may round queries and weights to bf16.
   void (*attend_bf16)(const AttentionTask& task);
-  // Queries of a task at best: more share the layout of a tile, but lie beside it in the caches.
+  // Queries of a task at best, at most kMaxAttendQueries: more share the layout of a tile, but lie
+  // beside it in the caches.
   int64_t attend_queries = 64;
   int64_t attend_bf16_queries = 64;
   // probabilities = softmax(logits), both [n]; may be the same memory.

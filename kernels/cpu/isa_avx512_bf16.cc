@@ -46,7 +46,7 @@ const IsaKernels* Avx512Bf16Kernels() {
     kernels.name = "avx512_bf16";
     kernels.gemm_bf16 = &GemmBf16Dot;
     kernels.attend_bf16 = &AttendBf16;
-    kernels.attend_bf16_queries = 128;
+    kernels.attend_bf16_queries = kMaxAttendQueries;
     return kernels;
   }();
   return &table;

@@ -76,8 +76,7 @@ const std::byte* RowBytes(const TensorView& matrix, int64_t row) {
 
 std::vector<WeightRow> InterleavedRows(const TensorView& w1, const TensorView& w3) {
   const int64_t intermediate_size = w1.shape[0];
-  const int64_t num_panels = (intermediate_size + kGateColumns - 1) / kGateColumns;
-  std::vector<WeightRow> rows(static_cast<size_t>(num_panels * kPanelColumns));
+  std::vector<WeightRow> rows(static_cast<size_t>(GateAndUpColumns(intermediate_size)));
   for (int64_t i = 0; i < intermediate_size; ++i) {
     const int64_t column = i / kGateColumns * kPanelColumns + i % kGateColumns;
     rows[static_cast<size_t>(column)] = {RowBytes(w1, i), w1.dtype};
@@ -87,6 +86,15 @@ std::vector<WeightRow> InterleavedRows(const TensorView& w1, const TensorView& w
 }
 
 }  // namespace
+
+int64_t PackedMatrixBytes(int64_t out_features, int64_t in_features, DType compute_dtype) {
+  return PanelLayout(out_features, in_features, compute_dtype).num_bytes();
+}
+
+int64_t PackedExpertBytes(int64_t hidden_size, int64_t intermediate_size, DType compute_dtype) {
+  return PackedMatrixBytes(GateAndUpColumns(intermediate_size), hidden_size, compute_dtype) +
+         PackedMatrixBytes(hidden_size, intermediate_size, compute_dtype);
+}
 
 std::vector<WeightRow> StackedRows(std::span<const TensorView> stacked) {
   TRAMONTANE_CHECK(!stacked.empty());
@@ -105,21 +113,16 @@ absl::StatusOr<std::unique_ptr<PackedPanels>> PackedPanels::Make(Context& contex
                                                                  const std::vector<WeightRow>& rows,
                                                                  int64_t out_features,
                                                                  int64_t in_features) {
-  auto packed = std::make_unique<PackedPanels>();
-  const int64_t elements_per_unit =
-      kUnitBytes / static_cast<int64_t>(DTypeSize(context.compute_dtype));
-  packed->out_features_ = out_features;
-  packed->in_features_ = in_features;
-  packed->num_units_ = (in_features + elements_per_unit - 1) / elements_per_unit;
-  packed->half_unit_ = in_features % elements_per_unit != 0;
-  absl::StatusOr<Buffer> bytes =
-      Buffer::Allocate(static_cast<size_t>(packed->num_panels() * packed->panel_bytes()));
+  std::unique_ptr<PackedPanels> packed(
+      new PackedPanels(out_features, in_features, context.compute_dtype));
+  absl::StatusOr<Buffer> bytes = Buffer::Allocate(static_cast<size_t>(packed->layout_.num_bytes()));
   if (!bytes.ok()) return bytes.status();
   packed->bytes_ = *std::move(bytes);
-  const Packing packing{context.kernels, context.compute_dtype, in_features, elements_per_unit};
+  const Packing packing{context.kernels, context.compute_dtype, in_features,
+                        PanelLayout::ElementsPerUnit(context.compute_dtype)};
   context.pool.ParallelFor(packed->num_panels(), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
-      packing.PackPanel(rows.data() + p * kPanelColumns, packed->num_units_,
+      packing.PackPanel(rows.data() + p * kPanelColumns, packed->num_units(),
                         packed->bytes_.bytes() + p * packed->panel_bytes());
     }
   });

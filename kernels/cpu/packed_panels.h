@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "kernels/buffer.h"
 #include "kernels/cpu/context.h"
+#include "kernels/cpu/memory_size.h"
 #include "kernels/packed_matrix.h"
 #include "model/tensor_view.h"
 
@@ -33,10 +34,10 @@ class PackedPanels final : public PackedMatrix {
   int64_t in_features() const override { return in_features_; }
   size_t num_bytes() const override { return bytes_.size(); }
 
-  int64_t num_panels() const { return (out_features_ + kPanelColumns - 1) / kPanelColumns; }
-  int64_t num_units() const { return num_units_; }
-  bool half_unit() const { return half_unit_; }
-  int64_t panel_bytes() const { return num_units_ * kLineBytes; }
+  int64_t num_panels() const { return layout_.num_panels; }
+  int64_t num_units() const { return layout_.num_units; }
+  bool half_unit() const { return layout_.half_unit; }
+  int64_t panel_bytes() const { return layout_.panel_bytes(); }
   const std::byte* panel(int64_t p) const { return bytes_.bytes() + p * panel_bytes(); }
   int64_t columns(int64_t p) const {
     const int64_t left = out_features_ - p * kPanelColumns;
@@ -44,10 +45,14 @@ class PackedPanels final : public PackedMatrix {
   }
 
  private:
-  int64_t out_features_ = 0;
-  int64_t in_features_ = 0;
-  int64_t num_units_ = 0;
-  bool half_unit_ = false;
+  PackedPanels(int64_t out_features, int64_t in_features, DType compute_dtype)
+      : out_features_(out_features),
+        in_features_(in_features),
+        layout_(out_features, in_features, compute_dtype) {}
+
+  const int64_t out_features_;
+  const int64_t in_features_;
+  const PanelLayout layout_;
   Buffer bytes_;  // [num_panels][num_units][kPanelColumns] units
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/cpu/memory_size.h"
 #include "kernels/cpu/operations.h"
 #include "model/check.h"
 
@@ -69,17 +70,18 @@ void PagedAttention(Context& context, const PagedAttentionArgs& args) {
   TRAMONTANE_CHECK(cache.block_size > 0 && cache.block_size % kKvTile == 0);
   TRAMONTANE_CHECK(!args.sliding_window || *args.sliding_window > 0);
   const int64_t group_size = args.num_heads / cache.num_kv_heads;
+  const int64_t num_threads = context.pool.num_threads();
   const IsaKernels& kernels = context.kernels;
   const bool is_bf16 = context.compute_dtype == DType::kBF16 && cache.dtype == DType::kBF16;
   const auto attend_task = is_bf16 ? kernels.attend_bf16 : kernels.attend;
-  const int64_t rows_per_task =
-      RowsPerTask(args, is_bf16 ? kernels.attend_bf16_queries : kernels.attend_queries,
-                  context.pool.num_threads());
+  const int64_t rows_per_task = RowsPerTask(
+      args, is_bf16 ? kernels.attend_bf16_queries : kernels.attend_queries, num_threads);
   const std::vector<RowRange> ranges = CutIntoRanges(args.sequences, rows_per_task);
-  const int64_t floats = AttentionScratchFloats(rows_per_task * group_size, cache.head_dim);
-  const int64_t floats_per_thread = (floats + 15) / 16 * 16;
-  auto* scratch = reinterpret_cast<float*>(context.thread_floats.Reserve(
-      context.pool.num_threads() * floats_per_thread * static_cast<int64_t>(sizeof(float))));
+  const int64_t scratch_bytes =
+      AttentionScratchBytes(num_threads, rows_per_task * group_size, cache.head_dim);
+  auto* scratch = reinterpret_cast<float*>(context.thread_floats.Reserve(scratch_bytes));
+  const int64_t floats_per_thread =
+      scratch_bytes / num_threads / static_cast<int64_t>(sizeof(float));
   const auto num_ranges = static_cast<int64_t>(ranges.size());
   // The last rows of a sequence see the most keys: they go first, so that no thread ends late.
   const auto attend = [&](int64_t begin, int64_t end, int thread) {

@@ -7,11 +7,13 @@
 #   HELM, helm                   lint and rendering; without it only the schema is tried
 #   KUBECONFIG and KUBECTL, kubectl   a cluster, to which every manifest is sent with --dry-run=server
 #   go                           fetches the published definitions of custom resources, once
-# SEEDS is how many random values are tried: 40. What is left out is said, with the reason.
+# SEEDS is how many random values are tried: 40. PROGRAMS is the folder of built programs:
+# build/release/bin. What is left out is said, with the reason.
 # Exit codes: 0 all that could run passed; 1 something failed; 3 passed, and something was left out.
 set -euo pipefail
 
 readonly HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+readonly PROGRAMS="${PROGRAMS:-$HERE/../../build/release/bin}"
 readonly DEFINITIONS="$HERE/../../build/helm/definitions"
 left_out=0
 
@@ -47,6 +49,11 @@ fi
 export HELM="$FOUND"
 heading "with helm ($("$HELM" version --short))"
 run_python -m unittest helm_test values_test access_test arrows_test rendered_test
+if [[ -x "$PROGRAMS/tramontanectl" ]]; then
+  run_python planned_values_test.py "$PROGRAMS"
+else
+  leave_out "the planner's values: no tramontanectl in $PROGRAMS"
+fi
 
 if [[ -z "${KUBECONFIG:-}" ]]; then
   leave_out "the API server: KUBECONFIG names no cluster"

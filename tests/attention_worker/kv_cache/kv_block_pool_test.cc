@@ -1,6 +1,7 @@
 #include "attention_worker/kv_cache/kv_block_pool.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <set>
 #include <vector>
@@ -98,6 +99,28 @@ TEST_F(KvBlockPoolTest, TheSameContentIsKeptOnce) {
   pool_.Release({{kept}});
   EXPECT_EQ(pool_.num_free_blocks(), 3);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Their allocators count nothing for mallinfo2.
+TEST(KvBlockPoolBytesTest, TakesAboutTheBytesThatItSays) {
+  for (const int block_size : {16, 64}) {
+    constexpr int64_t kNumBlocks = 20'000;
+    const size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    KvBlockPool pool(kNumBlocks, block_size);
+    std::vector<int32_t> tokens(static_cast<size_t>(block_size));
+    for (int32_t id = 0; id < kNumBlocks; ++id) {
+      tokens[0] = id;
+      const std::optional<int32_t> block = pool.Allocate();
+      ASSERT_TRUE(block.has_value());
+      const int32_t published = pool.Publish(*block, KvBlockPool::kNoBlock, tokens);
+      pool.Release({&published, 1});
+    }
+    const auto taken = static_cast<double>(mallinfo2().uordblks + mallinfo2().hblkhd - before);
+    const auto said = static_cast<double>(KvBlockPool::ApproximateBytes(kNumBlocks, block_size));
+    EXPECT_NEAR(taken / said, 1.0, 0.1) << taken << " " << said;
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace tramontane
