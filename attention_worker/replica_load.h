@@ -29,16 +29,22 @@ class ReplicaLoad {
  public:
   struct Reading {
     double outstanding_units = 0;
-    // From answered batches, queueing included; absent before the first.
+    // Latency by units, queueing and the way included; absent before the first answer.
     std::optional<double> seconds_per_unit;
     double deviation = 0;  // of seconds_per_unit, smoothed
+    // The same latency in its two parts: what a batch takes however small it is, and what each unit
+    // adds. Without this, who gets small batches would look slow, and get still smaller ones.
+    double overhead_seconds = 0;
+    double service_seconds_per_unit = 0;
     absl::Time measured = absl::InfinitePast();
   };
 
   // A batch leaves; returns the units that stand before its answer, its own included.
   double Begin(double units);
-  // It was answered with rows, `latency` after it left. `units` and `units_ahead` as in Begin.
-  void Answered(double units, double units_ahead, absl::Duration latency, absl::Time now);
+  // It was answered with rows, `latency` after it left; of that, `overhead` was neither queue nor
+  // compute of the worker, as far as it says. `units` and `units_ahead` as in Begin.
+  void Answered(double units, double units_ahead, absl::Duration latency, absl::Duration overhead,
+                absl::Time now);
   // It was not.
   void Failed(double units);
 
@@ -51,12 +57,13 @@ class ReplicaLoad {
 
 // How soon a worker can have something done.
 struct ReplicaSpeed {
-  double ready_seconds = 0;       // until what it has is done
+  double ready_seconds = 0;       // until what it has is done, and for the way
   double seconds_per_unit = 1.0;  // then
 };
 
-// [readings.size()]. A worker that was not measured counts as the mean of the others. What slowed
-// one down is forgotten by and by while nothing is sent to it, so that it is tried again.
+// [readings.size()]. A worker that was not measured counts as the fastest, so that it gets its part
+// at once. What slowed one down is forgotten by and by while nothing is sent to it, so that it is
+// tried again.
 std::vector<ReplicaSpeed> EstimateSpeeds(std::span<const ReplicaLoad::Reading> readings,
                                          absl::Time now);
 

@@ -61,18 +61,19 @@ absl::StatusOr<SentBatch> SendBatch(DispatchTerms& terms, const LayerRows& rows,
       terms.options.hedge_after * SilenceLimit::Expected(worker, units_ahead);
   if (hedge > absl::ZeroDuration()) sent.hedge_at = now + hedge;
 
-  client->Execute(*std::move(batch),
-                  [box = rows.box, index, load, units, units_ahead, now,
-                   late = terms.late_answers](absl::StatusOr<ExpertBatchResult> answer) {
-                    const bool answered = answer.ok();
-                    const absl::Time end = absl::Now();
-                    if (answered) {
-                      load->Answered(units, units_ahead, end - now, end);
-                    } else {
-                      load->Failed(units);
-                    }
-                    if (!box->Put(index, std::move(answer)) && answered) late->fetch_add(1);
-                  });
+  client->Execute(
+      *std::move(batch), [box = rows.box, index, load, units, units_ahead, now,
+                          late = terms.late_answers](absl::StatusOr<ExpertBatchResult> answer) {
+        const bool answered = answer.ok();
+        const absl::Time end = absl::Now();
+        if (answered) {
+          const HopTiming& timing = answer->timing;
+          load->Answered(units, units_ahead, end - now, timing.serialize + timing.network, end);
+        } else {
+          load->Failed(units);
+        }
+        if (!box->Put(index, std::move(answer)) && answered) late->fetch_add(1);
+      });
   return sent;
 }
 

@@ -148,7 +148,8 @@ TEST(DispatchPlanTest, RowsOfAHotExpertSplitOverItsReplicasBySpeed) {
   const auto slow = std::make_shared<StatedClient>("slow", std::vector{0});
   for (const auto& client : {fast, slow}) {
     const double units = client->load()->Begin(100);
-    client->load()->Answered(100, units, absl::Milliseconds(client == fast ? 1 : 2), kNow);
+    client->load()->Answered(100, units, absl::Milliseconds(client == fast ? 1 : 2),
+                             absl::ZeroDuration(), kNow);
   }
   const DispatchPlan plan = Plan(std::vector<int32_t>(300, 0), 1, {fast, slow});
   ASSERT_EQ(plan.batches.size(), 2u);

@@ -204,7 +204,7 @@ TEST_F(FailoverTest, ASilentWorkerThatAloneHasAnExpertIsWaitedForAndNotSetAside)
   // Worker 1 counts as slow, so that worker 0 is asked for all experts.
   for (int i = 0; i < 64; ++i) {
     model_.clients[1]->load()->Answered(/*units=*/1, /*units_ahead=*/1, absl::Seconds(1),
-                                        absl::Now());
+                                        /*overhead=*/absl::ZeroDuration(), absl::Now());
   }
   model_.clients[0]->Hold();
   Generation generation;

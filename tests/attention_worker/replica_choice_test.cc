@@ -83,6 +83,41 @@ TEST(ReplicaChoiceTest, AWorkerWithBacklogAloneDoesNotStopTheOthersFromSharing) 
   EXPECT_NEAR(PairsOf(shares, 2), 300, 30);
 }
 
+// The choice made again and again with what the last ones measured: batches cost 1 ms on their way
+// and 10 us a unit, on equal workers.
+TEST(ReplicaChoiceTest, EqualWorkersShareEvenlyWhateverTheyBeginWith) {
+  constexpr int kWorkers = 4;
+  const absl::Time now = absl::FromUnixSeconds(1'000'000);
+  std::vector<ReplicaLoad> loads(kWorkers);
+  const auto answer = [&](ReplicaLoad& load, double units) {
+    const double ahead = load.Begin(units);
+    load.Answered(units, ahead, absl::Milliseconds(1) + absl::Microseconds(10) * ahead,
+                  absl::Milliseconds(1), now);
+  };
+  // One has had all of the work, and large batches of it; two others a row now and then.
+  for (int i = 0; i < 50; ++i) answer(loads[0], 1000);
+  answer(loads[1], 17);
+  answer(loads[2], 17);
+  std::vector<int64_t> pairs(kWorkers);
+  for (int layer = 0; layer < 100; ++layer) {
+    std::vector<ReplicaLoad::Reading> readings;
+    for (const ReplicaLoad& load : loads) readings.push_back(load.Read());
+    const Shares shares = ChooseReplicas(std::vector<ExpertDemand>(8, {20, All(kWorkers)}),
+                                         EstimateSpeeds(readings, now));
+    std::vector<double> units(kWorkers);
+    for (const auto& expert : shares) {
+      for (const ExpertShare& share : expert) {
+        units[share.worker] += WorkUnits(share.num_pairs, 1);
+        pairs[share.worker] += share.num_pairs;
+      }
+    }
+    for (int worker = 0; worker < kWorkers; ++worker) {
+      if (units[worker] > 0) answer(loads[worker], units[worker]);
+    }
+  }
+  for (int worker = 0; worker < kWorkers; ++worker) EXPECT_NEAR(pairs[worker], 4000, 400);
+}
+
 TEST(ReplicaChoiceTest, ExpertsWithoutAChoiceComeFirst) {
   // Expert 1 can only go to worker 0, so expert 0, though larger, goes to worker 1.
   const Shares shares =

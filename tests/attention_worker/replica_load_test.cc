@@ -10,7 +10,7 @@ const absl::Time kNow = absl::FromUnixSeconds(1'000'000);
 // Answers a batch of 100 units at so many seconds each.
 void Answer(ReplicaLoad& load, double seconds_per_unit, absl::Time now = kNow) {
   const double ahead = load.Begin(100);
-  load.Answered(100, ahead, absl::Seconds(seconds_per_unit * ahead), now);
+  load.Answered(100, ahead, absl::Seconds(seconds_per_unit * ahead), absl::ZeroDuration(), now);
 }
 
 TEST(ReplicaLoadTest, CountsWhatIsOutstanding) {
@@ -19,7 +19,7 @@ TEST(ReplicaLoadTest, CountsWhatIsOutstanding) {
   EXPECT_EQ(load.Begin(20), 30);
   load.Failed(10);
   EXPECT_EQ(load.Read().outstanding_units, 20);
-  load.Answered(20, 30, absl::Seconds(3), kNow);
+  load.Answered(20, 30, absl::Seconds(3), absl::ZeroDuration(), kNow);
   EXPECT_EQ(load.Read().outstanding_units, 0);
   EXPECT_DOUBLE_EQ(*load.Read().seconds_per_unit, 0.1);  // queueing behind the first included
 }
@@ -45,12 +45,50 @@ TEST(ReplicaLoadTest, OneAnswerAfterAStandstillDoesNotMarkAWorkerAsSlow) {
   EXPECT_LT(*load.Read().seconds_per_unit, 1.5);
 }
 
-TEST(ReplicaLoadTest, AWorkerThatWasNotMeasuredCountsAsTheMeanOfTheOthers) {
+TEST(ReplicaLoadTest, AWorkerThatWasNotMeasuredCountsAsTheFastest) {
   ReplicaLoad a, b, unknown;
   Answer(a, 1);
   Answer(b, 3);
   const auto speeds = EstimateSpeeds(std::vector{a.Read(), b.Read(), unknown.Read()}, kNow);
-  EXPECT_DOUBLE_EQ(speeds[2].seconds_per_unit, 2);
+  EXPECT_DOUBLE_EQ(speeds[2].seconds_per_unit, 1);
+}
+
+// A batch of so many units, which takes 1 ms on its way and 0.1 ms a unit.
+void AnswerOverTheNetwork(ReplicaLoad& load, double units) {
+  const double ahead = load.Begin(units);
+  const absl::Duration service = absl::Milliseconds(0.1) * ahead;
+  load.Answered(units, ahead, absl::Milliseconds(1) + service, absl::Milliseconds(1), kNow);
+}
+
+TEST(ReplicaLoadTest, SmallBatchesDoNotMakeAWorkerLookSlow) {
+  ReplicaLoad small, large;
+  for (int i = 0; i < 20; ++i) {
+    AnswerOverTheNetwork(small, 2);
+    AnswerOverTheNetwork(large, 500);
+  }
+  const auto speeds = EstimateSpeeds(std::vector{small.Read(), large.Read()}, kNow);
+  EXPECT_NEAR(speeds[0].seconds_per_unit, 1e-4, 1e-6);
+  EXPECT_NEAR(speeds[1].seconds_per_unit, 1e-4, 1e-6);
+  EXPECT_NEAR(speeds[0].ready_seconds, 1e-3, 1e-5);
+}
+
+TEST(ReplicaLoadTest, TheWayToAWorkerCountsOnceABatch) {
+  ReplicaLoad near, far;
+  for (int i = 0; i < 20; ++i) {
+    Answer(near, 1);
+    const double ahead = far.Begin(100);
+    far.Answered(100, ahead, absl::Seconds(ahead + 50), absl::Seconds(50), kNow);
+  }
+  const auto speeds = EstimateSpeeds(std::vector{near.Read(), far.Read()}, kNow);
+  EXPECT_NEAR(speeds[1].seconds_per_unit, speeds[0].seconds_per_unit, 0.01);
+  EXPECT_NEAR(speeds[1].ready_seconds - speeds[0].ready_seconds, 50, 0.5);
+}
+
+TEST(ReplicaLoadTest, AWorkerThatSaysItWorkedForNoTimeAtAllIsNotBelieved) {
+  ReplicaLoad load;
+  const double ahead = load.Begin(100);
+  load.Answered(100, ahead, absl::Seconds(80), absl::Seconds(80), kNow);
+  EXPECT_DOUBLE_EQ(load.Read().service_seconds_per_unit, 0.1);
 }
 
 TEST(ReplicaLoadTest, NobodyMeasuredIsAllEqual) {

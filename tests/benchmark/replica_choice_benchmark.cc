@@ -40,7 +40,8 @@ void Plan(benchmark::State& state) {
   for (int i = 0; i < num_workers; ++i) {
     workers.push_back(std::make_shared<StatedClient>(std::to_string(i)));
     ReplicaLoad& load = *workers.back()->load();
-    load.Answered(100, load.Begin(100), absl::Milliseconds(10 + i % 7), now);
+    load.Answered(100, load.Begin(100), absl::Milliseconds(10 + i % 7), absl::Microseconds(100),
+                  now);
   }
   const auto placement = BuildPlacement(1, kNumExperts, workers);
   std::vector<int32_t> topk;
