@@ -158,4 +158,14 @@ std::vector<SortReport> MixedLoad::Report() const {
   return reports;
 }
 
+std::vector<std::string> LoadFaults(const std::vector<SortReport>& load) {
+  std::vector<std::string> faults;
+  for (const SortReport& sort : load) {
+    if (sort.num_failed + sort.num_different == 0) continue;
+    faults.push_back(absl::StrCat(sort.sort, ": ", sort.num_failed, " failed, ", sort.num_different,
+                                  " different; first failure: ", sort.first_failure));
+  }
+  return faults;
+}
+
 }  // namespace tramontane

@@ -81,6 +81,9 @@ class MixedLoad {
   std::vector<std::thread> clients_;  // last: they use all of the above
 };
 
+// A line for each sort of which requests failed or differ.
+std::vector<std::string> LoadFaults(const std::vector<SortReport>& load);
+
 }  // namespace tramontane
 
 #endif  // TRAMONTANE_TESTS_CHAOS_MIXED_LOAD_H_

@@ -2,10 +2,10 @@
 
 #include <signal.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -37,22 +37,6 @@ void PrintProgress(const SoakReport& report, absl::Duration since_start,
                           use.resident_kib, use.descriptors, use.threads);
   }
   std::fprintf(stderr, "%s; kill %s\n", line.c_str(), victim.c_str());
-}
-
-// The most in each third of the time.
-std::vector<ProcessUse> Thirds(const Survivor& survivor) {
-  std::vector<ProcessUse> thirds(3);
-  for (size_t i = 0; i < survivor.uses.size(); ++i) {
-    ProcessUse& third = thirds[i * 3 / survivor.uses.size()];
-    third = Most(third, survivor.uses[i]);
-  }
-  return thirds;
-}
-
-std::string Slashes(const std::vector<ProcessUse>& thirds, int64_t ProcessUse::*what,
-                    int64_t unit = 1) {
-  return absl::StrFormat("%d / %d / %d", thirds[0].*what / unit, thirds[1].*what / unit,
-                         thirds[2].*what / unit);
 }
 
 }  // namespace
@@ -104,40 +88,14 @@ std::string SoakTables(const SoakReport& report) {
                         "MiB | descriptors | threads |\n| --- | --- | --- | --- |\n",
                         report.num_kills);
   for (const Survivor& survivor : report.survivors) {
-    const std::vector<ProcessUse> thirds = Thirds(survivor);
-    absl::StrAppendFormat(&text, "| %s | %s | %s | %s |\n", survivor.name,
-                          Slashes(thirds, &ProcessUse::resident_kib, 1024),
-                          Slashes(thirds, &ProcessUse::descriptors),
-                          Slashes(thirds, &ProcessUse::threads));
+    absl::StrAppendFormat(&text, "| %s %s\n", survivor.name, ThirdsColumns(survivor));
   }
   return text;
 }
 
 std::vector<std::string> SoakFaults(const SoakReport& report) {
-  constexpr int64_t kMoreAllowed = 4;  // connections and their threads that come and go
-  constexpr int64_t kMemoryDivisor = 20, kMemoryAllowedKib = 2048;
-  constexpr int64_t kKillsToJudge = 30;
-  std::vector<std::string> faults;
-  for (const SortReport& sort : report.load) {
-    if (sort.num_failed + sort.num_different == 0) continue;
-    faults.push_back(absl::StrFormat("%s: %d failed, %d different; first failure: %s", sort.sort,
-                                     sort.num_failed, sort.num_different, sort.first_failure));
-  }
-  if (report.num_kills < kKillsToJudge) return faults;
-  for (const Survivor& survivor : report.survivors) {
-    const std::vector<ProcessUse> thirds = Thirds(survivor);
-    const ProcessUse &second = thirds[1], &last = thirds[2];
-    if (last.descriptors <= second.descriptors + kMoreAllowed &&
-        last.threads <= second.threads + kMoreAllowed &&
-        last.resident_kib <= second.resident_kib + std::max(second.resident_kib / kMemoryDivisor,
-                                                            kMemoryAllowedKib)) {
-      continue;
-    }
-    faults.push_back(absl::StrFormat(
-        "%s grows: %d KiB, %d descriptors, %d threads in the second third, then %d, %d, %d",
-        survivor.name, second.resident_kib, second.descriptors, second.threads, last.resident_kib,
-        last.descriptors, last.threads));
-  }
+  std::vector<std::string> faults = LoadFaults(report.load);
+  for (std::string& fault : GrowthFaults(report.survivors)) faults.push_back(std::move(fault));
   return faults;
 }
 

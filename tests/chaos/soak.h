@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "tests/chaos/mixed_load.h"
-#include "tests/chaos/process_use.h"
+#include "tests/chaos/survivors.h"
 
 namespace tramontane {
 
@@ -20,16 +20,10 @@ struct SoakOptions {
   MixedLoadOptions load;
 };
 
-// A process that lives from the beginning to the end.
-struct Survivor {
-  std::string name;
-  std::vector<ProcessUse> uses;  // one before each kill
-};
-
 struct SoakReport {
   std::vector<SortReport> load;
   int64_t num_kills = 0;
-  std::vector<Survivor> survivors;
+  std::vector<Survivor> survivors;  // seen before each kill
 };
 
 // Two shards of two replicas, two attention workers. Of the six, one of each kind is never killed;
@@ -40,9 +34,7 @@ absl::StatusOr<SoakReport> Soak(const SoakOptions& options);
 // Tables in Markdown: the load, by sort; the survivors, by thirds of the time.
 std::string SoakTables(const SoakReport& report);
 
-// What may not be, a line each: failed or different requests, and survivors that grow. These had in
-// the last third of the time over 4 more descriptors or threads, or 5% more memory, than in the
-// second; it is judged from 30 kills on.
+// What may not be, a line each: LoadFaults and GrowthFaults.
 std::vector<std::string> SoakFaults(const SoakReport& report);
 
 }  // namespace tramontane
