@@ -15,12 +15,12 @@
 namespace tramontane {
 
 struct LoadSort {
-  std::string name;                                       // "sampled, 60 tokens"
-  v1::GenerateRequest request;                            // a prompt and a seed are added to it
-  uint32_t prompt_tokens = 0;                             // 0: a short text
-  absl::Duration reading_pause;                           // after each message
-  uint32_t cancel_after_at_most = 0;                      // messages, drawn from 1 on; 0: never
-  absl::Duration deadline_at_most;                        // drawn from its tenth on; 0: two minutes
+  std::string name;                   // "sampled, 60 tokens"
+  v1::GenerateRequest request;        // a prompt and a seed are added to it
+  uint32_t prompt_tokens = 0;         // 0: a short text
+  absl::Duration reading_pause;       // after each message
+  uint32_t cancel_after_at_most = 0;  // messages, drawn from 1 on; 0: never
+  absl::Duration deadline_at_most;    // drawn from its tenth on; 0: a quarter of an hour
   absl::StatusCode refused_with = absl::StatusCode::kOk;  // what is wrong with the request
 };
 

@@ -37,6 +37,9 @@ void PrintProgress(const SoakReport& report, absl::Duration since_start,
                           use.resident_kib, use.descriptors, use.threads);
   }
   std::fprintf(stderr, "%s; kill %s\n", line.c_str(), victim.c_str());
+  for (const std::string& fault : LoadFaults(report.load)) {
+    std::fprintf(stderr, "          %s\n", fault.c_str());
+  }
 }
 
 }  // namespace
