@@ -37,6 +37,7 @@
 #include "model/log.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/listener.h"
+#include "proto/serving/memory_trim.h"
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/periodic_task.h"
 #include "proto/serving/process.h"
@@ -157,6 +158,7 @@ absl::StatusOr<Security> SecurityFromFlags() {
 int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& api,
           int max_request_bytes, InferenceService* service, PlacementService* placement,
           Scheduler* scheduler, ServingGate* gate) {
+  const MemoryTrim memory_trim;
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
       MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
