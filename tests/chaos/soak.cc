@@ -87,7 +87,8 @@ std::string SoakTables(const SoakReport& report) {
                           sort.num_tokens, absl::ToDoubleSeconds(sort.longest_stall));
   }
   absl::StrAppendFormat(&text,
-                        "\n%d kills. At most, in each third of the time:\n\n| process | resident "
+                        "\n%d kills. In each third of the time, memory at least, the others at "
+                        "most:\n\n| process | resident "
                         "MiB | descriptors | threads |\n| --- | --- | --- | --- |\n",
                         report.num_kills);
   for (const Survivor& survivor : report.survivors) {

@@ -55,6 +55,12 @@ TEST(SoakFaultsTest, OneSampleOfGrowthIsEnough) {
   EXPECT_THAT(SoakFaults(report), ElementsAre(HasSubstr("30 threads in the second third")));
 }
 
+TEST(SoakFaultsTest, AMemoryPeakThatPassesIsNone) {
+  SoakReport report = Report(kUse, kUse);
+  report.survivors[0].uses[80].resident_kib = 900000;
+  EXPECT_THAT(SoakFaults(report), IsEmpty());
+}
+
 TEST(SoakFaultsTest, GrowthAtTheBeginningIsNone) {
   SoakReport report = Report({300000, 90, 90}, {300000, 90, 90});
   for (size_t i = 0; i < kKills / 3; ++i) report.survivors[0].uses[i] = kUse;
@@ -76,10 +82,10 @@ TEST(SoakFaultsTest, TheFirstFailureIsTold) {
                                                         "UNAVAILABLE: gone")));
 }
 
-TEST(SoakTablesTest, TellsTheMostOfEachThird) {
+TEST(SoakTablesTest, TellsOfEachThirdTheLeastMemoryAndTheMostOfTheOthers) {
   SoakReport report = Report({2048, 4, 5}, {3072, 6, 7});
   report.survivors[0].uses[40] = {10240, 8, 9};
-  EXPECT_THAT(SoakTables(report), HasSubstr("| expert-0 | 2 / 10 / 3 | 4 / 8 / 6 | 5 / 9 / 7 |"));
+  EXPECT_THAT(SoakTables(report), HasSubstr("| expert-0 | 2 / 2 / 3 | 4 / 8 / 6 | 5 / 9 / 7 |"));
   EXPECT_THAT(SoakTables(report), HasSubstr("| greedy | 7 | 0 | 0 | 0 | 0 | 0.00 s |"));
 }
 

@@ -12,12 +12,16 @@ constexpr size_t kUsesToJudge = 30;
 constexpr int64_t kMoreAllowed = 4;  // connections and their threads that come and go
 constexpr int64_t kMemoryDivisor = 20, kMemoryAllowedKib = 2048;
 
-// The most in each third of the time.
+// Of each third of the time: the least memory, the most descriptors and threads.
 std::vector<ProcessUse> Thirds(const Survivor& survivor) {
   std::vector<ProcessUse> thirds(3);
   for (size_t i = 0; i < survivor.uses.size(); ++i) {
     ProcessUse& third = thirds[i * 3 / survivor.uses.size()];
-    third = Most(third, survivor.uses[i]);
+    const ProcessUse& use = survivor.uses[i];
+    const int64_t least =
+        third.resident_kib == 0 ? use.resident_kib : std::min(third.resident_kib, use.resident_kib);
+    third = Most(third, use);
+    third.resident_kib = least;
   }
   return thirds;
 }
