@@ -269,7 +269,7 @@ TEST_F(SchedulerOverloadTest, WhatHasBegunIsNotDisplaced) {
   options.max_running_requests = kPlaces;
   // Room for two of them to their ends: others are preempted, and wait again.
   MakeScheduler(options, {.num_blocks = 8});
-  for (int i = 0; i < kPlaces; ++i) kept_.push_back(Submit(Plan(4, 40)));
+  for (int i = 0; i < kPlaces; ++i) kept_.push_back(Submit(Plan(4, 40, 10 + 20 * i)));
   for (int i = 0; i < 32; ++i) Step();
   ASSERT_GT(observer_.preemptions, 0);
   ASSERT_GT(scheduler_->num_waiting(), 0);
