@@ -98,6 +98,10 @@ class AttentionClient {
   // yield the same bits.
   virtual absl::StatusOr<StepResult> Step(const StepRequest& request) = 0;
 
+  // From now on steps fail with DEADLINE_EXCEEDED, or UNAVAILABLE, once `end` has passed; one that
+  // runs already, a second later at the latest, but for what it computes itself. From any thread.
+  virtual void EndStepsBy(absl::Time /*end*/) {}
+
   // Frees what a sequence holds; its full blocks stay in the prefix cache until they are needed. An
   // unknown id is ignored.
   virtual void ReleaseSequence(SequenceId id) = 0;

@@ -61,6 +61,7 @@ class LocalAttentionWorker : public AttentionWorker {
 
   absl::StatusOr<int> AddSequence(const SequenceSpec& spec) override;
   absl::StatusOr<StepResult> Step(const StepRequest& request) override;
+  void EndStepsBy(absl::Time end) override { dispatcher_->EndBy(end); }
   void ReleaseSequence(SequenceId id) override { sequences_.erase(id); }
   KvCacheUsage kv_cache_usage() const override;
   void set_layer_tracer(LayerTracer tracer) override { tracer_ = std::move(tracer); }

@@ -11,6 +11,7 @@
 #include "attention_worker/expert_wait.h"
 #include "attention_worker/row_buffer_pool.h"
 #include "attention_worker/silence_limit.h"
+#include "attention_worker/step_limit.h"
 #include "attention_worker/step_observer.h"
 #include "model/dtype.h"
 
@@ -28,7 +29,7 @@ struct ExpertDispatcherOptions {
   double hedge_after = 0;
 };
 
-// The step thread's, but for late_answers.
+// The step thread's, but for late_answers and step_limit.
 struct DispatchTerms {
   const int64_t hidden_size;
   const ExpertDispatcherOptions options;
@@ -37,6 +38,7 @@ struct DispatchTerms {
   RowBufferPool row_buffers;
   SilenceLimit silence_limit{};
   ExpertWait expert_wait{observer, options.expert_wait_timeout};
+  StepLimit step_limit{};
   const std::shared_ptr<std::atomic<int64_t>> late_answers =
       std::make_shared<std::atomic<int64_t>>(0);
 };

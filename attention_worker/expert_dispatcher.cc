@@ -1,5 +1,6 @@
 #include "attention_worker/expert_dispatcher.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,7 +30,7 @@ absl::StatusOr<ExpertDispatcher::Pending> ExpertDispatcher::Send(const RoutedTok
                                                                  const std::byte* rows,
                                                                  absl::Time deadline) {
   TRAMONTANE_CHECK(routed.num_tokens <= terms_.options.max_tokens);
-  if (absl::Now() >= deadline) {
+  if (absl::Now() >= std::min(deadline, terms_.step_limit.Get())) {
     return absl::DeadlineExceededError(
         absl::StrCat("the deadline of the step passed before layer ", routed.layer));
   }

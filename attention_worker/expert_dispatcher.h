@@ -17,7 +17,7 @@
 
 namespace tramontane {
 
-// Used by the step thread only.
+// Used by the step thread only, but for EndBy.
 class ExpertDispatcher {
  public:
   // Batches on their way. It may end before they are answered.
@@ -40,11 +40,15 @@ class ExpertDispatcher {
   // Errors name the layer and the workers or experts:
   //   UNAVAILABLE        an expert had no worker for longer than expert_wait_timeout
   //   ABORTED            it has none yet: the step waits no longer than expert_wait_slice
-  //   DEADLINE_EXCEEDED  `deadline` passed
+  //   DEADLINE_EXCEEDED  `deadline` passed, or the end of EndBy
   //   RESOURCE_EXHAUSTED as Send; or all workers with an expert stayed busy
   //   INTERNAL           two workers refused the same rows
   //   others             as the last worker failed, where the directory keeps those that fail
   absl::StatusOr<DispatchedRows> Await(Pending pending);
+
+  // Nothing is sent or awaited after `end`; an Await that has begun sees it within a second. From
+  // any thread.
+  void EndBy(absl::Time end) { terms_.step_limit.Set(end); }
 
   // Bytes of the copies of a step's rows that are kept for the next steps, at most: each row once
   // for each worker that it may go to, in buffers that may be half empty.

@@ -116,6 +116,8 @@ size_t LayerDispatch::num_awaited() const {
                                            [](const SentBatch& sent) { return !sent.answered; }));
 }
 
+absl::Time LayerDispatch::deadline() const { return std::min(deadline_, terms_->step_limit.Get()); }
+
 absl::Time LayerDispatch::NextAlarm() const {
   absl::Time next = absl::InfiniteFuture();
   for (const SentBatch& sent : sent_) {
@@ -126,8 +128,9 @@ absl::Time LayerDispatch::NextAlarm() const {
 
 absl::Status LayerDispatch::TakeTurn() {
   absl::Time now = absl::Now();
-  if (now >= deadline_) return PastDeadline();
-  absl::Time until = std::min(NextAlarm(), deadline_);
+  if (now >= deadline()) return PastDeadline();
+  // Now and then, since the end of all steps may be set meanwhile.
+  absl::Time until = std::min({NextAlarm(), deadline(), now + kLongLook});
   if (!uncovered_.empty()) {
     const absl::StatusOr<absl::Time> next_look = AwaitWorkers(now);
     if (!next_look.ok()) return next_look.status();
@@ -172,7 +175,7 @@ absl::StatusOr<absl::Time> LayerDispatch::AwaitWorkers(absl::Time now) {
   if (!slice_end_.has_value()) slice_end_ = now + terms_->options.expert_wait_slice;
   if (num_awaited() > 0) return now + kShortLook;
   if (now >= *slice_end_) return WaitsOn();
-  const absl::Time until = std::min({now + kLongLook, *slice_end_, limit, deadline_});
+  const absl::Time until = std::min({now + kLongLook, *slice_end_, limit, deadline()});
   const auto newest = terms_->directory->AwaitChange(placement_, until);
   return newest != placement_ ? now : std::min(*slice_end_, absl::Now() + kShortLook);
 }
@@ -257,7 +260,7 @@ absl::Status LayerDispatch::OnFailure(const SentBatch& sent, const absl::Status&
   last_failure_ = status;
   trouble_since_ = std::min(trouble_since_, sent.time);
   const absl::Time now = absl::Now();
-  if (now >= deadline_) return PastDeadline();
+  if (now >= deadline()) return PastDeadline();
   if (++num_failures_ > kMaxFailures) {
     return absl::Status(status.code(), absl::StrCat(status.message(), "; the last of ",
                                                     num_failures_, " failures in this layer"));

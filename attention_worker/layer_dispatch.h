@@ -70,6 +70,7 @@ class LayerDispatch {
   absl::Status Hedge(size_t index);
 
   Slots OnlyCoveredBy(const SentBatch& sent) const;
+  absl::Time deadline() const;  // the step's, or the end of all steps
   absl::Time NextAlarm() const;
   size_t num_awaited() const;
   absl::Status PastDeadline() const;

@@ -36,18 +36,59 @@ void Admission::AddWorker() {
   placement_.AddWorker();
 }
 
-absl::Status Admission::CheckRoomLocked(size_t num_completions, absl::Time now) {
-  if (draining_) return ShuttingDown();
-  int64_t free_places = 0;
-  int64_t num_running = 0;
+int64_t Admission::MissingPlacesLocked(size_t num_completions) const {
+  int64_t places = options_.max_waiting_requests;
   for (const AttentionLoad& load : loads_) {
-    free_places += options_.max_running_requests - load.num_running;
-    num_running += load.num_running;
+    places += options_.max_running_requests - load.num_running;
   }
-  if (static_cast<int64_t>(waiting_.size() + num_completions) <=
-      free_places + options_.max_waiting_requests) {
-    return absl::OkStatus();
+  const auto wanted = static_cast<int64_t>(waiting_.size() + num_completions);
+  return std::max<int64_t>(0, wanted - places);
+}
+
+bool Admission::MayBeDisplacedLocked(SequenceId id) const {
+  const Sequence* sequence = waiting_.Find(id);
+  return sequence != nullptr && !sequence->started().has_value() && !sequence->worker().has_value();
+}
+
+std::vector<SequenceId> Admission::FindVictimsLocked(int priority, int64_t missing) const {
+  std::vector<SequenceId> victims;
+  waiting_.VisitLower(priority, [&](const Sequence& sequence) {
+    // A request as a whole: the first completion is the last of them to be visited.
+    if (sequence.id() != sequence.first_id()) return true;
+    const int count = sequence.num_completions();
+    for (int i = 0; i < count; ++i) {
+      if (!MayBeDisplacedLocked(sequence.first_id() + static_cast<SequenceId>(i))) return true;
+    }
+    victims.push_back(sequence.first_id());
+    missing -= count;
+    return missing > 0;
+  });
+  if (missing > 0) victims.clear();
+  return victims;
+}
+
+void Admission::DisplaceLocked(const std::vector<SequenceId>& victims, int priority,
+                               absl::Time now) {
+  for (const SequenceId first_id : victims) {
+    const Sequence& first = *waiting_.Find(first_id);
+    const int count = first.num_completions();
+    const absl::Status status = WithRetryAfter(
+        absl::ResourceExhaustedError(absl::StrCat(
+            "the waiting queue (limit ", options_.max_waiting_requests,
+            ") was full when a request of priority ", priority, " came, and this one of priority ",
+            first.priority(), " was the last of the lowest priority; try again later")),
+        TakeRetrySlotLocked(absl::ZeroDuration(), now));
+    for (int i = 0; i < count; ++i) {
+      std::unique_ptr<Sequence> taken = waiting_.Take(first_id + static_cast<SequenceId>(i));
+      taken->displaced = true;
+      displaced_.emplace_back(std::move(taken), status);
+    }
   }
+}
+
+absl::Status Admission::QueueFullLocked(size_t num_completions, absl::Time now) {
+  int64_t num_running = 0;
+  for (const AttentionLoad& load : loads_) num_running += load.num_running;
   absl::Status full = absl::ResourceExhaustedError(absl::StrCat(
       "the waiting queue is full: ", num_running, " requests run, ", waiting_.size(),
       " wait (limit ", options_.max_waiting_requests, ")",
@@ -108,12 +149,17 @@ absl::Status Admission::Enter(std::vector<std::unique_ptr<Sequence>> completions
   const absl::Time now = options_.clock();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (draining_) return ShuttingDown();
+    const int priority = completions.front()->priority();
+    const int64_t missing = MissingPlacesLocked(completions.size());
+    const std::vector<SequenceId> victims =
+        missing > 0 ? FindVictimsLocked(priority, missing) : std::vector<SequenceId>();
     refusal = Refusal::kQueueFull;
-    const absl::Status room = CheckRoomLocked(completions.size(), now);
-    if (!room.ok()) return room;
+    if (missing > 0 && victims.empty()) return QueueFullLocked(completions.size(), now);
     refusal = Refusal::kWaitTooLong;
     const absl::Status wait = CheckWaitLocked(*completions.front(), completions.size(), now);
     if (!wait.ok()) return wait;
+    DisplaceLocked(victims, priority, now);
     num_inside_ += static_cast<int64_t>(completions.size());
     for (std::unique_ptr<Sequence>& sequence : completions) PushLocked(std::move(sequence));
     NoteSaturationLocked(now);
@@ -259,8 +305,8 @@ absl::Status Admission::ReasonLocked(const Sequence& sequence, bool waiting, abs
 
 std::vector<Admission::Ended> Admission::TakeEnded(absl::Time now) {
   const std::unordered_set<SequenceId> noted = events_->Take();
-  std::vector<Ended> ended;
   const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Ended> ended = std::exchange(displaced_, {});
   std::vector<std::unique_ptr<Sequence>> suspects;
   for (const SequenceId id : noted) {
     const Sequence* sequence = waiting_.Find(id);
@@ -313,7 +359,9 @@ void Admission::AwaitEmpty() {
 std::vector<std::unique_ptr<Sequence>> Admission::TakeAll() {
   const std::lock_guard<std::mutex> lock(mutex_);
   draining_ = true;
-  return waiting_.TakeAll();
+  std::vector<std::unique_ptr<Sequence>> all = waiting_.TakeAll();
+  for (Ended& ended : std::exchange(displaced_, {})) all.push_back(std::move(ended.first));
+  return all;
 }
 
 int64_t Admission::num_waiting() const {

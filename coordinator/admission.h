@@ -36,9 +36,11 @@ class Admission {
   // Another worker, not ready; its index is the number of those that there were.
   void AddWorker();
 
-  // The completions of one request: all of them wait now, or none. RESOURCE_EXHAUSTED with a retry
-  // hint and `refusal` where the queue has too little room, or where their turn is not to be
-  // expected before their deadline or the queue's; UNAVAILABLE once draining.
+  // The completions of one request: all of them wait now, or none. In a full queue they take the
+  // places of requests of lower priorities that have not begun, the lowest and last first.
+  // RESOURCE_EXHAUSTED with a retry hint and `refusal` where the queue has too little room, or
+  // where their turn is not to be expected before their deadline or the queue's; UNAVAILABLE once
+  // draining.
   absl::Status Enter(std::vector<std::unique_ptr<Sequence>> completions, Refusal& refusal);
 
   // What a worker could take now; false from the beginning. num_running: with siblings.
@@ -55,7 +57,7 @@ class Admission {
   void Return(std::unique_ptr<Sequence> sequence);
 
   using Ended = std::pair<std::unique_ptr<Sequence>, absl::Status>;
-  // Those that must not wait any longer, and why: cancelled, expired, drained.
+  // Those that must not wait any longer, and why: cancelled, expired, displaced, drained.
   std::vector<Ended> TakeEnded(absl::Time now);
   // Why a sequence must leave now; OK where it may stay.
   absl::Status ReasonToLeave(const Sequence& sequence, bool waiting, absl::Time now) const;
@@ -79,7 +81,16 @@ class Admission {
   absl::Time next_expiry() const;
 
  private:
-  absl::Status CheckRoomLocked(size_t num_completions, absl::Time now)
+  // How many of so many places the queue lacks.
+  int64_t MissingPlacesLocked(size_t num_completions) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // First completions of requests whose places, all together `missing` or more, one of `priority`
+  // may take; none where these are too few.
+  std::vector<SequenceId> FindVictimsLocked(int priority, int64_t missing) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DisplaceLocked(const std::vector<SequenceId>& victims, int priority, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayBeDisplacedLocked(SequenceId id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status QueueFullLocked(size_t num_completions, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckWaitLocked(const Sequence& sequence, size_t num_completions, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -106,6 +117,7 @@ class Admission {
   mutable std::mutex mutex_;
   std::condition_variable empty_;
   WaitingQueue waiting_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Ended> displaced_ ABSL_GUARDED_BY(mutex_);      // for TakeEnded to take
   std::vector<AttentionLoad> loads_ ABSL_GUARDED_BY(mutex_);  // [number of workers]
   AttentionPlacement placement_ ABSL_GUARDED_BY(mutex_);
   DrainRate drain_rate_ ABSL_GUARDED_BY(mutex_);

@@ -29,6 +29,7 @@
 #include "coordinator/grpc/coordinator_metrics.h"
 #include "coordinator/grpc/inference_service.h"
 #include "coordinator/grpc/remote_attention.h"
+#include "coordinator/prompt_encoding.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/served_model.h"
 #include "kernels/backend.h"
@@ -37,6 +38,7 @@
 #include "proto/serving/address_file.h"
 #include "proto/serving/health_port.h"
 #include "proto/serving/listener.h"
+#include "proto/serving/memory_trim.h"
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/periodic_task.h"
 #include "proto/serving/process.h"
@@ -74,6 +76,9 @@ namespace {
 constexpr absl::Duration kGoodbyeTime = absl::Milliseconds(500);
 // What clients get to read the ends of their requests, whenever these ended.
 constexpr absl::Duration kDeliveryTime = absl::Seconds(2);
+// So long after the last worker was lost requests are still accepted, and wait: one that was silent
+// is mostly back by then.
+constexpr absl::Duration kMomentAway = absl::Seconds(5);
 // How often the file of API tokens is read again.
 constexpr absl::Duration kTokensInterval = absl::Seconds(1);
 
@@ -150,6 +155,12 @@ absl::StatusOr<Security> SecurityFromFlags() {
   return security;
 }
 
+// What the API's port has.
+struct Services {
+  InferenceService* inference = nullptr;
+  PlacementService* placement = nullptr;
+};
+
 // What this process says of its readiness, and where.
 struct Readiness {
   ServingGate gate;
@@ -158,8 +169,9 @@ struct Readiness {
 
 // Serves until a termination signal, then drains. Returns the exit code.
 int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& api,
-          InferenceService* service, PlacementService* placement, Scheduler* scheduler,
+          int max_request_bytes, const Services& services, Scheduler* scheduler,
           Readiness* readiness) {
+  const MemoryTrim memory_trim;
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
       MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
@@ -168,9 +180,10 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& 
   listener_options.address = absl::GetFlag(FLAGS_listen);
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
   listener_options.credentials = ApiPortCredentials(api);
+  listener_options.max_message_bytes = max_request_bytes;
   absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(
-      listener_options, service,
-      [placement](grpc::ServerBuilder& builder) { builder.RegisterService(placement); });
+      listener_options, services.inference,
+      [&services](grpc::ServerBuilder& builder) { builder.RegisterService(services.placement); });
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
   HealthPort* const health = readiness->health;
@@ -286,7 +299,10 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
   dependencies.scheduler = &scheduler;
   dependencies.delivery = &delivery;
   dependencies.metrics = metrics;
-  dependencies.readiness = [&attention] { return attention.readiness(); };
+  dependencies.readiness = [&attention, gate] {
+    const absl::Status ready = attention.readiness();
+    return absl::Now() - gate->last_ready() < kMomentAway ? absl::OkStatus() : ready;
+  };
   dependencies.slow_client_timeout = absl::Seconds(absl::GetFlag(FLAGS_slow_client_timeout_s));
   dependencies.access = security.api.access.get();
   dependencies.security_metrics = &security_metrics;
@@ -294,7 +310,9 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
   PlacementService placement(
       [&] { return attention.Placement(model.config); },
       [&service](grpc::CallbackServerContext* context) { return service.Admit(context, nullptr); });
-  const int exit_code = Serve(registry, security.api, &service, &placement, &scheduler, readiness);
+  const int exit_code =
+      Serve(registry, security.api, MaxApiMessageBytes(model),
+            {.inference = &service, .placement = &placement}, &scheduler, readiness);
   if (attention.remote != nullptr) attention.remote->set_scheduler(nullptr, nullptr);
   return exit_code;
 }

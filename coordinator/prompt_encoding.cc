@@ -1,5 +1,7 @@
 #include "coordinator/prompt_encoding.h"
 
+#include <algorithm>
+#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -13,13 +15,17 @@ namespace {
 // being tokenized only to be refused.
 constexpr int64_t kMaxBytesPerToken = 128;
 
-absl::Status CheckText(const ServedModel& model, std::string_view field, std::string_view text) {
+absl::Status CheckSize(const ServedModel& model, std::string_view field, size_t num_bytes) {
   const int64_t limit = kMaxBytesPerToken * model.context_length();
-  if (static_cast<int64_t>(text.size()) > limit) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        std::string(field), " has ", text.size(), " bytes; expected at most ", limit,
-        ", which already exceeds the model's context of ", model.context_length(), " tokens"));
-  }
+  if (static_cast<int64_t>(num_bytes) <= limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      std::string(field), " has ", num_bytes, " bytes; expected at most ", limit,
+      ", which already exceeds the model's context of ", model.context_length(), " tokens"));
+}
+
+absl::Status CheckText(const ServedModel& model, std::string_view field, std::string_view text) {
+  const absl::Status size = CheckSize(model, field, text.size());
+  if (!size.ok()) return size;
   const size_t valid = ValidUtf8Prefix(text);
   if (valid < text.size()) {
     return absl::InvalidArgumentError(
@@ -30,6 +36,12 @@ absl::Status CheckText(const ServedModel& model, std::string_view field, std::st
 }
 
 }  // namespace
+
+int MaxApiMessageBytes(const ServedModel& model) {
+  constexpr int64_t kLeast = int64_t{4} << 20, kBesideText = int64_t{1} << 20;
+  const int64_t bytes = kMaxBytesPerToken * model.context_length() + kBesideText;
+  return static_cast<int>(std::clamp<int64_t>(bytes, kLeast, std::numeric_limits<int>::max()));
+}
 
 absl::Status CheckHasTokenizer(const ServedModel& model, std::string_view field) {
   if (model.tokenizer != nullptr) return absl::OkStatus();
@@ -79,10 +91,14 @@ absl::StatusOr<std::vector<int32_t>> EncodeMessages(const ServedModel& model,
                                                     std::span<const ChatMessage> messages) {
   absl::Status status = CheckHasTokenizer(model, "messages");
   if (!status.ok()) return status;
+  size_t num_bytes = 0;  // of all together
   for (size_t i = 0; i < messages.size(); ++i) {
     status = CheckText(model, absl::StrCat("messages[", i, "].content"), messages[i].content);
     if (!status.ok()) return status;
+    num_bytes += messages[i].content.size();
   }
+  status = CheckSize(model, "messages", num_bytes);
+  if (!status.ok()) return status;
   absl::StatusOr<std::vector<int>> encoded = EncodeChat(*model.tokenizer, messages);
   if (!encoded.ok()) {
     return absl::Status(encoded.status().code(),

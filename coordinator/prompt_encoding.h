@@ -14,6 +14,10 @@
 
 namespace tramontane {
 
+// The largest request that may make sense: the longest text that is looked at, and what stands
+// beside it; 4 MiB at least.
+int MaxApiMessageBytes(const ServedModel& model);
+
 // FAILED_PRECONDITION, saying what `field` needs it for, where the model has no tokenizer.
 absl::Status CheckHasTokenizer(const ServedModel& model, std::string_view field);
 

@@ -102,6 +102,7 @@ absl::StatusOr<std::shared_ptr<TokenStream>> Scheduler::Submit(GenerationPlan pl
 
 void Scheduler::Drain(absl::Time deadline) {
   admission_.StartDrain(deadline);
+  for (StepLoop* loop : loops()) loop->EndStepsBy(deadline);
   // Ends: the step loops drop whatever is left once the deadline has passed.
   admission_.AwaitEmpty();
 }

@@ -14,6 +14,7 @@ namespace tramontane {
 enum class Refusal {
   kQueueFull,      // at once
   kWaitTooLong,    // at once: it would wait for longer than it may
+  kDisplaced,      // while it waited: one of a higher priority took its place in the full queue
   kUnreadStreams,  // at once: too many clients do not read to the end
   kQueueTimeout,   // after queue_timeout
 };

@@ -65,9 +65,11 @@ class Sequence {
   // Likewise, because the attention worker itself was lost.
   void OnLost(absl::Time now) {
     rows_run_ = 0;
-    ++num_losses_;
+    num_losses_ = num_tokens() > tokens_at_loss_ ? 1 : num_losses_ + 1;
+    tokens_at_loss_ = num_tokens();
     lost_since_ = now;
   }
+  // In succession, without a new token in between.
   int num_losses() const { return num_losses_; }
   // Since when it waits for an attention worker after a loss.
   std::optional<absl::Time> lost_since() const { return lost_since_; }
@@ -95,6 +97,8 @@ class Sequence {
 
   // Since when the stream has been full without a break; maintained by the scheduler.
   std::optional<absl::Time> stalled_since;
+  // One of a higher priority took its place in the full waiting queue; maintained by admission.
+  bool displaced = false;
   // Other completions of its request that are to join when it has run the prompt; maintained by
   // admission and step loops.
   std::vector<std::unique_ptr<Sequence>> siblings;
@@ -125,6 +129,7 @@ class Sequence {
   TokenLogprob next_prompt_logprob_;  // of the first prompt token that is still to be streamed
   int rows_run_ = 0;
   int num_losses_ = 0;
+  int tokens_at_loss_ = 0;  // num_tokens() at the last one
   std::optional<absl::Time> lost_since_;
   std::optional<int> worker_;
   int rows_streamed_ = 0;             // whose details the client has, where it wants them

@@ -14,7 +14,8 @@ namespace {
 
 // With nothing to run the loop looks again after at most this long.
 constexpr absl::Duration kIdleCheck = absl::Seconds(1);
-// A request whose attention worker is lost for more than so many times may be the cause of it.
+// A request whose attention worker is lost for more than so many times without a new token may be
+// the cause of it.
 constexpr int kMaxLosses = 3;
 
 // A step's failure as its requests shall see it.
@@ -95,7 +96,7 @@ void StepLoop::RequeueLost(absl::Time now) {
       End(std::move(lost),
           absl::UnavailableError(
               absl::StrCat("the attention workers that ran the request were lost ", kMaxLosses + 1,
-                           " times; the last: ", reason)),
+                           " times without a new token; the last: ", reason)),
           now);
     } else {
       observer_->OnRequeued();
@@ -332,7 +333,7 @@ void StepLoop::End(std::unique_ptr<Sequence> sequence, const absl::Status& statu
   // Nothing else is exhausted before a request has started, which its first completion does first.
   if (status.code() == absl::StatusCode::kResourceExhausted && !sequence->started().has_value() &&
       sequence->id() == sequence->first_id()) {
-    observer_->OnRefused(Refusal::kQueueTimeout);
+    observer_->OnRefused(sequence->displaced ? Refusal::kDisplaced : Refusal::kQueueTimeout);
   }
   Log(LogLevel::kInfo, "request ended",
       {{"request", sequence->id()},

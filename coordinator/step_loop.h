@@ -39,6 +39,9 @@ class StepLoop {
   void Start();  // a thread that runs rounds
   void Stop();   // and its end; once
 
+  // As AttentionClient::EndStepsBy. From any thread.
+  void EndStepsBy(absl::Time end) { attention_->EndStepsBy(end); }
+
   // One round. False where there was no row to run.
   bool RunOnce();
 

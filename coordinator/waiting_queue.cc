@@ -51,6 +51,14 @@ std::vector<std::unique_ptr<Sequence>> WaitingQueue::TakeAll() {
   return all;
 }
 
+void WaitingQueue::VisitLower(int priority,
+                              const std::function<bool(const Sequence&)>& visit) const {
+  for (auto entry = by_precedence_.rbegin(); entry != by_precedence_.rend(); ++entry) {
+    const Sequence& sequence = *entry->second.sequence;
+    if (sequence.priority() >= priority || !visit(sequence)) return;
+  }
+}
+
 size_t WaitingQueue::num_before(int priority) const {
   size_t before = 0;
   for (const auto& [negated, count] : count_by_priority_) {

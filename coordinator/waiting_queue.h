@@ -34,6 +34,8 @@ class WaitingQueue {
   std::vector<std::unique_ptr<Sequence>> TakeAll();
 
   const Sequence* Find(SequenceId id) const;
+  // Those of a lower priority than `priority`, the last first, as long as `visit` returns true.
+  void VisitLower(int priority, const std::function<bool(const Sequence&)>& visit) const;
   // How many wait that run before one of `priority` which comes now.
   size_t num_before(int priority) const;
   size_t size() const { return by_precedence_.size(); }

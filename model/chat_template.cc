@@ -1,13 +1,24 @@
 #include "model/chat_template.h"
 
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "model/quote.h"
+#include "model/utf8.h"
 
 namespace tramontane {
 namespace {
+
+// Of a role that is none, so much is repeated to whoever sent it.
+constexpr size_t kMaxRoleShown = 40;
+
+std::string Shown(const std::string& role) {
+  const size_t valid = ValidUtf8Prefix(std::string_view(role).substr(0, kMaxRoleShown));
+  return absl::StrCat(Quote(role.substr(0, valid)), valid < role.size() ? "…" : "");
+}
 
 absl::Status Refuse(size_t index, const char* expected, const std::string& found) {
   return absl::InvalidArgumentError(
@@ -24,7 +35,7 @@ absl::Status CheckTurns(std::span<const ChatMessage> messages) {
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string& role = messages[i].role;
     if (role != "system" && role != "user" && role != "assistant") {
-      return Refuse(i, "\"system\", \"user\" or \"assistant\"", Quote(role));
+      return Refuse(i, "\"system\", \"user\" or \"assistant\"", Shown(role));
     }
     const bool users_turn = previous != "user";
     if (role == "system" && i > 0) {

@@ -1,8 +1,10 @@
 #include "attention_worker/grpc/attention_exchange.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "attention_worker/grpc/attention_messages.h"
 #include "proto/attention.grpc.pb.h"
 
@@ -54,14 +56,18 @@ absl::StatusOr<v1::AttentionAnswer> AttentionExchange::Call(v1::AttentionRequest
       grpc::SerializationTraits<v1::AttentionRequest>::Serialize(request, &buffer, &owned);
   if (!encoded.ok()) return Named(absl::InternalError(encoded.error_message()));
   stream_->Send(request.request_id(), std::move(buffer));
+  const absl::Time begin = absl::Now();
   std::unique_lock<std::mutex> lock(mutex_);
-  const bool in_time = changed_.wait_for(lock, absl::ToChronoMicroseconds(timeout), [this] {
-    return answer_.has_value() || lost_.has_value();
-  });
-  if (!in_time) {
+  while (!answer_.has_value() && !lost_.has_value()) {
+    const absl::Duration left = std::min(begin + timeout, calls_end_) - absl::Now();
+    if (left > absl::ZeroDuration()) {
+      changed_.wait_for(lock, absl::ToChronoMicroseconds(left));
+      continue;
+    }
     lock.unlock();
+    const absl::Duration waited = absl::Trunc(absl::Now() - begin, absl::Milliseconds(1));
     const absl::Status late = absl::UnavailableError(
-        absl::StrCat("no answer within ", absl::FormatDuration(timeout), "; gave it up"));
+        absl::StrCat("no answer within ", absl::FormatDuration(waited), "; gave it up"));
     GiveUp(late);
     return Named(late);
   }
@@ -69,6 +75,14 @@ absl::StatusOr<v1::AttentionAnswer> AttentionExchange::Call(v1::AttentionRequest
   v1::AttentionAnswer answer = *std::exchange(answer_, std::nullopt);
   if (answer.status_code() == 0) return answer;
   return Named(absl::Status(CodeOf(answer.status_code()), answer.status_message()));
+}
+
+void AttentionExchange::EndCallsBy(absl::Time end) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    calls_end_ = end;
+  }
+  changed_.notify_all();
 }
 
 void AttentionExchange::OnMessage(grpc::ByteBuffer buffer) {

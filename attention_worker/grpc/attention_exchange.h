@@ -37,6 +37,9 @@ class AttentionExchange : public std::enable_shared_from_this<AttentionExchange>
   // there is no answer within `timeout` (finite), which ends it.
   absl::StatusOr<v1::AttentionAnswer> Call(v1::AttentionRequest request, absl::Duration timeout);
 
+  // Calls are given up, and the stream with them, once `end` has passed; also one that waits.
+  void EndCallsBy(absl::Time end);
+
   // The stream has ended, or is given up: every sequence that the worker was given is lost.
   bool lost() const;
   // OK while the worker can take sequences; else UNAVAILABLE saying why not.
@@ -69,6 +72,7 @@ class AttentionExchange : public std::enable_shared_from_this<AttentionExchange>
   std::condition_variable changed_;  // of anything below
   uint64_t last_request_id_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<v1::AttentionAnswer> answer_ ABSL_GUARDED_BY(mutex_);  // to last_request_id_
+  absl::Time calls_end_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   std::optional<KvCacheUsage> usage_ ABSL_GUARDED_BY(mutex_);
   v1::WorkerState state_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> lost_ ABSL_GUARDED_BY(mutex_);  // why

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/log.h"
+#include "proto/wire/call_message.h"
 #include "proto/wire/status.h"
 
 namespace tramontane {
@@ -24,9 +25,19 @@ AttentionService::AttentionService(AttentionClient* worker, AttentionIdentity id
   state_.set_revision(1);
 }
 
-grpc::ServerUnaryReactor* AttentionService::Describe(
-    grpc::CallbackServerContext* context, const v1::DescribeAttentionWorkerRequest* /*request*/,
-    v1::DescribeAttentionWorkerResponse* response) {
+grpc::ServerUnaryReactor* AttentionService::Describe(grpc::CallbackServerContext* context,
+                                                     const grpc::ByteBuffer* request,
+                                                     grpc::ByteBuffer* response) {
+  return AnswerUnary<v1::DescribeAttentionWorkerRequest, v1::DescribeAttentionWorkerResponse>(
+      context, absl::OkStatus(), request, response,
+      [this](const v1::DescribeAttentionWorkerRequest& /*request*/,
+             v1::DescribeAttentionWorkerResponse* description) {
+        DescribeWorker(description);
+        return absl::OkStatus();
+      });
+}
+
+void AttentionService::DescribeWorker(v1::DescribeAttentionWorkerResponse* response) const {
   const MixtralConfig& config = identity_.config;
   response->set_model_name(identity_.model_name);
   response->set_digest(identity_.digest);
@@ -47,16 +58,11 @@ grpc::ServerUnaryReactor* AttentionService::Describe(
   response->set_kv_block_size(Unsigned(usage.block_size));
   response->set_num_kv_blocks(static_cast<uint64_t>(usage.num_blocks));
   response->set_max_step_tokens(Unsigned(identity_.max_step_tokens));
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    *response->mutable_state() = state_;
-  }
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  *response->mutable_state() = state_;
 }
 
-grpc::ServerBidiReactor<v1::AttentionRequest, v1::AttentionAnswer>* AttentionService::Run(
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* AttentionService::Run(
     grpc::CallbackServerContext* context) {
   const std::shared_ptr<AttentionStream> stream = AttentionStream::Create(this, context->peer());
   stream->StartReading();
@@ -203,6 +209,8 @@ void AttentionService::Drain(absl::Time deadline) {
     stream = driver_.stream;
   }
   if (stream != nullptr) stream->End(ToGrpcStatus(ShuttingDown()), /*abandon=*/!empty);
+  // Now that its end is nobody's answer.
+  worker_->EndStepsBy(absl::Now());
 }
 
 }  // namespace tramontane

@@ -38,8 +38,10 @@ struct AttentionIdentity {
 
 // One coordinator at a time drives the worker. Thread-safe. Outlives the server that it is
 // registered with.
-class AttentionService final : public v1::AttentionWorker::CallbackService,
-                               private AttentionStreamOwner {
+class AttentionService final
+    : public v1::AttentionWorker::WithRawCallbackMethod_Describe<
+          v1::AttentionWorker::WithRawCallbackMethod_Run<v1::AttentionWorker::Service>>,
+      private AttentionStreamOwner {
  public:
   // `worker` outlives the service, which alone drives it.
   AttentionService(AttentionClient* worker, AttentionIdentity identity);
@@ -49,13 +51,13 @@ class AttentionService final : public v1::AttentionWorker::CallbackService,
   void SetMissingExperts(const std::string& missing);
 
   // Tells the coordinator and takes no more sequences; returns once those that there are have left,
-  // or at `deadline` (finite), with the stream ended or ending.
+  // or at `deadline` (finite), with the stream ended or ending. A step that runs then is ended.
   void Drain(absl::Time deadline);
 
   grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
-                                     const v1::DescribeAttentionWorkerRequest* request,
-                                     v1::DescribeAttentionWorkerResponse* response) override;
-  grpc::ServerBidiReactor<v1::AttentionRequest, v1::AttentionAnswer>* Run(
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Run(
       grpc::CallbackServerContext* context) override;
 
  private:
@@ -66,6 +68,7 @@ class AttentionService final : public v1::AttentionWorker::CallbackService,
     uint64_t coordinator_id = 0;
   };
 
+  void DescribeWorker(v1::DescribeAttentionWorkerResponse* response) const;
   void OnRequest(const std::shared_ptr<AttentionStream>& stream,
                  v1::AttentionRequest request) override;
   void OnEnd(const std::shared_ptr<AttentionStream>& stream) override;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "proto/wire/call_message.h"
+#include "proto/wire/status.h"
+
 namespace tramontane {
 namespace {
 
@@ -36,7 +39,7 @@ AttentionStream::NextSteps AttentionStream::Plan() {
   if (finished_) return steps;
   if (broken_) answers_.clear();
   if (!writing_ && !answers_.empty()) {
-    outgoing_ = std::move(answers_.front());
+    steps.answer = std::move(answers_.front());
     answers_.pop_front();
     writing_ = true;
     steps.write = true;
@@ -59,7 +62,10 @@ AttentionStream::NextSteps AttentionStream::Plan() {
 
 void AttentionStream::Perform(NextSteps steps) {
   for (;;) {
-    if (steps.write) StartWrite(&outgoing_);
+    if (steps.write) {
+      outgoing_ = SerializeMessage(steps.answer);
+      StartWrite(&outgoing_);
+    }
     if (steps.finish) Finish(steps.status);
     if (!steps.read) return;
     StartRead(&incoming_);
@@ -80,6 +86,10 @@ void AttentionStream::OnReadDone(bool ok) {
     End(grpc::Status::OK, /*abandon=*/false);
     return;
   }
+  v1::AttentionRequest request;
+  const absl::Status parsed = ParseMessage(incoming_, &request);
+  incoming_.Clear();
+  if (!parsed.ok()) End(ToGrpcStatus(parsed), /*abandon=*/true);
   bool wanted = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -90,7 +100,7 @@ void AttentionStream::OnReadDone(bool ok) {
       ++unanswered_;
     }
   }
-  if (wanted) owner_->OnRequest(self, std::exchange(incoming_, v1::AttentionRequest()));
+  if (wanted) owner_->OnRequest(self, std::move(request));
   NextSteps steps;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -105,6 +115,7 @@ void AttentionStream::Answer(v1::AttentionAnswer answer) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     --unanswered_;
+    if (abandoned_) return;
     if (answer.has_state()) state_revision_ = std::max(state_revision_, answer.state().revision());
     answers_.push_back(std::move(answer));
     steps = Plan();

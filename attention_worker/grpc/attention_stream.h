@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_ATTENTION_STREAM_H_
 #define TRAMONTANE_ATTENTION_WORKER_GRPC_ATTENTION_STREAM_H_
 
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <cstdint>
@@ -30,10 +31,10 @@ class AttentionStreamOwner {
   virtual void OnEnd(const std::shared_ptr<AttentionStream>& stream) = 0;
 };
 
-// Reads requests and writes answers; one read and one write at a time. Thread-safe.
-class AttentionStream final
-    : public grpc::ServerBidiReactor<v1::AttentionRequest, v1::AttentionAnswer>,
-      public std::enable_shared_from_this<AttentionStream> {
+// Reads requests and writes answers; one read and one write at a time. A message that is no request
+// ends the stream with INVALID_ARGUMENT. Thread-safe.
+class AttentionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                              public std::enable_shared_from_this<AttentionStream> {
  public:
   // `owner` outlives the stream's call. Nothing is read before StartReading.
   static std::shared_ptr<AttentionStream> Create(AttentionStreamOwner* owner, std::string peer);
@@ -63,7 +64,8 @@ class AttentionStream final
     bool read = false;
     bool write = false;
     bool finish = false;
-    grpc::Status status;
+    v1::AttentionAnswer answer;  // to write
+    grpc::Status status;         // to finish with
   };
   NextSteps Plan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Perform(NextSteps steps);
@@ -72,8 +74,8 @@ class AttentionStream final
   const std::string peer_;
   std::shared_ptr<AttentionStream> self_;  // reset in OnDone
 
-  v1::AttentionRequest incoming_;  // belongs to the read in progress
-  v1::AttentionAnswer outgoing_;   // belongs to the write in progress
+  grpc::ByteBuffer incoming_;  // belongs to the read in progress
+  grpc::ByteBuffer outgoing_;  // belongs to the write in progress
 
   std::mutex mutex_;
   int unanswered_ ABSL_GUARDED_BY(mutex_) = 0;

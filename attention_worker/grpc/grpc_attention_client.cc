@@ -88,6 +88,7 @@ void GrpcAttentionClient::Publish(std::shared_ptr<AttentionExchange> exchange,
       if (stopping_) unwanted = exchange;  // the destructor has not seen it
     }
     exchange_ = std::move(exchange);
+    if (exchange_ != nullptr) exchange_->EndCallsBy(steps_end_);
     status_ = why;
     attempted_ = true;
   }
@@ -149,6 +150,12 @@ absl::StatusOr<StepResult> GrpcAttentionClient::Step(const StepRequest& request)
       exchange->Call(std::move(message), options_.answer_timeout);
   if (!answer.ok()) return answer.status();
   return FromMessage(answer->step_result());
+}
+
+void GrpcAttentionClient::EndStepsBy(absl::Time end) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  steps_end_ = end;
+  if (exchange_ != nullptr) exchange_->EndCallsBy(end);
 }
 
 void GrpcAttentionClient::ReleaseSequence(SequenceId id) {

@@ -57,6 +57,7 @@ class GrpcAttentionClient final : public AttentionClient {
 
   absl::StatusOr<int> AddSequence(const SequenceSpec& spec) override;
   absl::StatusOr<StepResult> Step(const StepRequest& request) override;
+  void EndStepsBy(absl::Time end) override;
   void ReleaseSequence(SequenceId id) override;
   // Without a connection: no blocks, of the size that is expected.
   KvCacheUsage kv_cache_usage() const override;
@@ -94,6 +95,7 @@ class GrpcAttentionClient final : public AttentionClient {
   uint64_t num_exchanges_ ABSL_GUARDED_BY(mutex_) = 0;  // there ever were
   std::string backend_ ABSL_GUARDED_BY(mutex_);
   bool attempted_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time steps_end_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread thread_;  // last: it uses all of the above

@@ -29,6 +29,7 @@
 #include "proto/serving/address_file.h"
 #include "proto/serving/health_port.h"
 #include "proto/serving/listener.h"
+#include "proto/serving/memory_trim.h"
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/process.h"
 #include "proto/serving/security_metrics.h"
@@ -83,6 +84,7 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
           HealthPort* health) {
   SecurityMetrics security_metrics(registry);
   const TlsWatch watch({port.identity}, &security_metrics);
+  const MemoryTrim memory_trim;
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
       MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);

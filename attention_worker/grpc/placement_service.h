@@ -7,12 +7,13 @@
 
 #include "absl/status/status.h"
 #include "proto/placement.grpc.pb.h"
-#include "proto/wire/status.h"
+#include "proto/wire/call_message.h"
 
 namespace tramontane {
 
 // Thread-safe. Outlives the server that it is registered with.
-class PlacementService final : public v1::Placement::CallbackService {
+class PlacementService final
+    : public v1::Placement::WithRawCallbackMethod_GetPlacement<v1::Placement::Service> {
  public:
   using AdmitFunction = std::function<absl::Status(grpc::CallbackServerContext* context)>;
 
@@ -23,13 +24,14 @@ class PlacementService final : public v1::Placement::CallbackService {
       : describe_(std::move(describe)), admit_(std::move(admit)) {}
 
   grpc::ServerUnaryReactor* GetPlacement(grpc::CallbackServerContext* context,
-                                         const v1::GetPlacementRequest* /*request*/,
-                                         v1::GetPlacementResponse* response) override {
-    const absl::Status admitted = admit_ == nullptr ? absl::OkStatus() : admit_(context);
-    if (admitted.ok()) *response = describe_();
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(ToGrpcStatus(admitted));
-    return reactor;
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override {
+    return AnswerUnary<v1::GetPlacementRequest, v1::GetPlacementResponse>(
+        context, admit_ == nullptr ? absl::OkStatus() : admit_(context), request, response,
+        [this](const v1::GetPlacementRequest& /*request*/, v1::GetPlacementResponse* placement) {
+          *placement = describe_();
+          return absl::OkStatus();
+        });
   }
 
  private:

@@ -17,6 +17,7 @@ void AttentionSlot::Assign(std::shared_ptr<GrpcAttentionClient> client) {
   const std::lock_guard<std::mutex> lock(mutex_);
   TRAMONTANE_CHECK(client_ == nullptr);
   client_ = std::move(client);
+  client_->EndStepsBy(steps_end_);
   sequences_.clear();
   leaving_ = false;
   ++num_changes_;
@@ -59,6 +60,12 @@ int AttentionSlot::num_sequences() const {
 absl::Time AttentionSlot::left_at() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return left_at_;
+}
+
+void AttentionSlot::EndStepsBy(absl::Time end) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  steps_end_ = end;
+  if (client_ != nullptr) client_->EndStepsBy(end);
 }
 
 absl::StatusOr<int> AttentionSlot::AddSequence(const SequenceSpec& spec) {

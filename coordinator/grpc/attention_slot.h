@@ -38,6 +38,7 @@ class AttentionSlot final : public AttentionClient {
 
   absl::StatusOr<int> AddSequence(const SequenceSpec& spec) override;
   absl::StatusOr<StepResult> Step(const StepRequest& request) override;
+  void EndStepsBy(absl::Time end) override;
   void ReleaseSequence(SequenceId id) override;
   KvCacheUsage kv_cache_usage() const override;
   absl::Status readiness() const override;
@@ -47,6 +48,7 @@ class AttentionSlot final : public AttentionClient {
   const int kv_block_size_;
 
   mutable std::mutex mutex_;
+  absl::Time steps_end_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   std::shared_ptr<GrpcAttentionClient> client_ ABSL_GUARDED_BY(mutex_);
   std::unordered_set<SequenceId> sequences_ ABSL_GUARDED_BY(mutex_);  // that it was given
   bool leaving_ ABSL_GUARDED_BY(mutex_) = false;

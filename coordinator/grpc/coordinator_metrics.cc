@@ -30,7 +30,8 @@ CoordinatorMetrics::CoordinatorMetrics(std::shared_ptr<prometheus::Registry> reg
                       .Name("tramontane_refused_requests_total")
                       .Help("Requests that were not run because of overload, by reason.")
                       .Register(*registry_);
-  for (const char* reason : {"queue_full", "wait_too_long", "unread_streams", "queue_timeout"}) {
+  for (const char* reason :
+       {"queue_full", "wait_too_long", "displaced", "unread_streams", "queue_timeout"}) {
     refused_.push_back(&refused.Add({{"reason", reason}}));
   }
   estimated_wait_ = AddGauge(*registry_, "tramontane_estimated_wait_seconds",

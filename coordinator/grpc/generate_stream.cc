@@ -9,6 +9,7 @@
 #include "coordinator/grpc/inference_messages.h"
 #include "coordinator/grpc/retry_pushback.h"
 #include "coordinator/retry_hint.h"
+#include "proto/wire/call_message.h"
 #include "proto/wire/status.h"
 
 namespace tramontane {
@@ -54,7 +55,7 @@ void GenerateStream::Advance() {
       TokenStream::Batch batch = tokens_->Take(options_.tokens_per_message);
       end_ = std::move(batch.end);
       write = !batch.output.empty();
-      if (write) message_ = ToMessage(batch.output, options_.num_choices);
+      if (write) message_ = SerializeMessage(ToMessage(batch.output, options_.num_choices));
     }
     // The last message takes the status along; a failure comes by itself after it.
     if (end_.has_value() && (!write || end_->ok())) finish = end_;

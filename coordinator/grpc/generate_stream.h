@@ -4,6 +4,7 @@
 
 #include <grpcpp/alarm.h>
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
@@ -18,7 +19,6 @@
 #include "coordinator/grpc/api_access.h"
 #include "coordinator/grpc/coordinator_metrics.h"
 #include "coordinator/token_stream.h"
-#include "proto/inference.grpc.pb.h"
 #include "proto/serving/task_thread.h"
 
 namespace tramontane {
@@ -26,7 +26,7 @@ namespace tramontane {
 // Writes the outputs of a token stream to the client, one message in flight at a time; what comes
 // meanwhile goes into the next. A cancelled or expired call cancels the token stream at once. Lives
 // until gRPC is done with the call. Thread-safe.
-class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateResponse>,
+class GenerateStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                              public std::enable_shared_from_this<GenerateStream> {
  public:
   struct Options {
@@ -59,7 +59,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
   Options options_;
   std::atomic<bool> posted_{false};  // a task of the delivery thread will Advance
 
-  v1::GenerateResponse message_;  // of the write in flight
+  grpc::ByteBuffer message_;  // of the write in flight: a GenerateResponse
 
   std::mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
@@ -71,7 +71,7 @@ class GenerateStream final : public grpc::ServerWriteReactor<v1::GenerateRespons
 };
 
 // Ends a call that never started.
-class RefusedStream final : public grpc::ServerWriteReactor<v1::GenerateResponse> {
+class RefusedStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   explicit RefusedStream(const absl::Status& status);
   void OnDone() override { delete this; }

@@ -19,7 +19,7 @@
 #include "coordinator/prompt_encoding.h"
 #include "coordinator/request_validation.h"
 #include "coordinator/retry_hint.h"
-#include "proto/wire/status.h"
+#include "proto/wire/call_message.h"
 
 namespace tramontane {
 namespace {
@@ -50,13 +50,6 @@ absl::StatusOr<std::vector<int32_t>> EncodeTokenizeRequest(const ServedModel& mo
   return EncodeMessages(model, FromMessages(request.messages()));
 }
 
-grpc::ServerUnaryReactor* FinishUnary(grpc::CallbackServerContext* context,
-                                      const absl::Status& status) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
-  return reactor;
-}
-
 }  // namespace
 
 InferenceService::InferenceService(Dependencies dependencies)
@@ -80,76 +73,91 @@ absl::Status InferenceService::Admit(grpc::CallbackServerContext* context,
   return refusal.status;
 }
 
-grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(
-    grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* InferenceService::Generate(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
   ApiPermit permit;
-  const absl::Status admitted = Admit(context, &permit);
-  if (!admitted.ok()) {
-    dependencies_.metrics->CountRequest(admitted.code());
-    return new RefusedStream(admitted);
-  }
-  const ServedModel& model = *dependencies_.model;
-  // What can never succeed is said first, whether or not experts are there.
-  absl::StatusOr<GenerationPlan> plan = PlanGeneration(FromMessage(*request), model, RandomSeed());
-  absl::Status status = plan.status();
-  if (status.ok()) status = dependencies_.readiness();
+  absl::Status status = Admit(context, &permit);
+  v1::GenerateRequest request;
   if (status.ok()) {
     absl::StatusOr<std::shared_ptr<TokenStream>> tokens =
-        dependencies_.scheduler->Submit(*std::move(plan), DeadlineOf(*context));
+        Submit(*bytes, DeadlineOf(*context), &request);
     if (tokens.ok()) {
+      const ServedModel& model = *dependencies_.model;
       GenerateStream::Options options;
       options.num_choices = model.config.num_layers * model.config.top_k;
       options.tokens_per_message =
-          request->routing() ? kTokensPerMessageWithRouting : kTokensPerMessage;
+          request.routing() ? kTokensPerMessageWithRouting : kTokensPerMessage;
       options.slow_client_timeout = dependencies_.slow_client_timeout;
       options.permit = std::move(permit);
       return GenerateStream::Start(context, *std::move(tokens), dependencies_.delivery,
                                    dependencies_.metrics, options);
     }
     status = tokens.status();
-  }
-  if (status.code() == absl::StatusCode::kResourceExhausted) {
-    AddRetryPushback(context, RetryAfterOf(status).value_or(kRetryAfter));
+    if (status.code() == absl::StatusCode::kResourceExhausted) {
+      AddRetryPushback(context, RetryAfterOf(status).value_or(kRetryAfter));
+    }
   }
   dependencies_.metrics->CountRequest(status.code());
   return new RefusedStream(status);
 }
 
+absl::StatusOr<std::shared_ptr<TokenStream>> InferenceService::Submit(
+    const grpc::ByteBuffer& bytes, absl::Time deadline, v1::GenerateRequest* request) {
+  const absl::Status parsed = ParseMessage(bytes, request);
+  if (!parsed.ok()) return parsed;
+  // What can never succeed is said first, whether or not experts are there.
+  absl::StatusOr<GenerationPlan> plan =
+      PlanGeneration(FromMessage(*request), *dependencies_.model, RandomSeed());
+  if (!plan.ok()) return plan.status();
+  const absl::Status ready = dependencies_.readiness();
+  if (!ready.ok()) return ready;
+  return dependencies_.scheduler->Submit(*std::move(plan), deadline);
+}
+
 grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext* context,
-                                                     const v1::TokenizeRequest* request,
-                                                     v1::TokenizeResponse* response) {
-  const absl::Status admitted = Admit(context, nullptr);
-  if (!admitted.ok()) return FinishUnary(context, admitted);
-  const absl::StatusOr<std::vector<int32_t>> token_ids =
-      EncodeTokenizeRequest(*dependencies_.model, *request);
-  if (!token_ids.ok()) return FinishUnary(context, token_ids.status());
-  for (const int32_t id : *token_ids) {
-    response->add_token_ids(static_cast<uint32_t>(id));
-    response->add_pieces(dependencies_.model->tokenizer->Piece(id));
-  }
-  return FinishUnary(context, absl::OkStatus());
+                                                     const grpc::ByteBuffer* request,
+                                                     grpc::ByteBuffer* response) {
+  return AnswerUnary<v1::TokenizeRequest, v1::TokenizeResponse>(
+      context, Admit(context, nullptr), request, response,
+      [&model = *dependencies_.model](const v1::TokenizeRequest& asked,
+                                      v1::TokenizeResponse* answer) {
+        const absl::StatusOr<std::vector<int32_t>> token_ids = EncodeTokenizeRequest(model, asked);
+        if (!token_ids.ok()) return token_ids.status();
+        for (const int32_t id : *token_ids) {
+          answer->add_token_ids(static_cast<uint32_t>(id));
+          answer->add_pieces(model.tokenizer->Piece(id));
+        }
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerContext* context,
-                                                       const v1::DetokenizeRequest* request,
-                                                       v1::DetokenizeResponse* response) {
-  absl::Status status = Admit(context, nullptr);
-  if (!status.ok()) return FinishUnary(context, status);
-  const ServedModel& model = *dependencies_.model;
-  status = CheckHasTokenizer(model, "token_ids");
-  if (!status.ok()) return FinishUnary(context, status);
-  const std::vector<uint32_t> given(request->token_ids().begin(), request->token_ids().end());
-  const absl::StatusOr<std::vector<int32_t>> token_ids = CheckTokenIds(model, "token_ids", given);
-  if (token_ids.ok()) response->set_text(DecodeText(*model.tokenizer, *token_ids));
-  return FinishUnary(context, token_ids.status());
+                                                       const grpc::ByteBuffer* request,
+                                                       grpc::ByteBuffer* response) {
+  return AnswerUnary<v1::DetokenizeRequest, v1::DetokenizeResponse>(
+      context, Admit(context, nullptr), request, response,
+      [&model = *dependencies_.model](const v1::DetokenizeRequest& asked,
+                                      v1::DetokenizeResponse* answer) {
+        absl::Status status = CheckHasTokenizer(model, "token_ids");
+        if (!status.ok()) return status;
+        const std::vector<uint32_t> given(asked.token_ids().begin(), asked.token_ids().end());
+        const absl::StatusOr<std::vector<int32_t>> token_ids =
+            CheckTokenIds(model, "token_ids", given);
+        if (token_ids.ok()) answer->set_text(DecodeText(*model.tokenizer, *token_ids));
+        return token_ids.status();
+      });
 }
 
 grpc::ServerUnaryReactor* InferenceService::GetModel(grpc::CallbackServerContext* context,
-                                                     const v1::GetModelRequest* /*request*/,
-                                                     v1::GetModelResponse* response) {
-  const absl::Status admitted = Admit(context, nullptr);
-  if (admitted.ok()) *response = ToMessage(*dependencies_.model);
-  return FinishUnary(context, admitted);
+                                                     const grpc::ByteBuffer* request,
+                                                     grpc::ByteBuffer* response) {
+  return AnswerUnary<v1::GetModelRequest, v1::GetModelResponse>(
+      context, Admit(context, nullptr), request, response,
+      [&model = *dependencies_.model](const v1::GetModelRequest& /*asked*/,
+                                      v1::GetModelResponse* answer) {
+        *answer = ToMessage(model);
+        return absl::OkStatus();
+      });
 }
 
 }  // namespace tramontane

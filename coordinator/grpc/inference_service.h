@@ -2,14 +2,20 @@
 #ifndef TRAMONTANE_COORDINATOR_GRPC_INFERENCE_SERVICE_H_
 #define TRAMONTANE_COORDINATOR_GRPC_INFERENCE_SERVICE_H_
 
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
 #include <functional>
+#include <memory>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "coordinator/grpc/api_access.h"
 #include "coordinator/grpc/coordinator_metrics.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/served_model.h"
+#include "coordinator/token_stream.h"
 #include "proto/inference.grpc.pb.h"
 #include "proto/serving/security_metrics.h"
 #include "proto/serving/task_thread.h"
@@ -17,7 +23,11 @@
 namespace tramontane {
 
 // Decodes, calls the core, converts the status, counts. Thread-safe.
-class InferenceService final : public v1::Inference::CallbackService {
+class InferenceService final
+    : public v1::Inference::WithRawCallbackMethod_Generate<
+          v1::Inference::WithRawCallbackMethod_Tokenize<
+              v1::Inference::WithRawCallbackMethod_Detokenize<
+                  v1::Inference::WithRawCallbackMethod_GetModel<v1::Inference::Service>>>> {
  public:
   struct Dependencies {  // all outlive the service and its calls
     const ServedModel* model = nullptr;
@@ -32,17 +42,17 @@ class InferenceService final : public v1::Inference::CallbackService {
   };
   explicit InferenceService(Dependencies dependencies);
 
-  grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(
-      grpc::CallbackServerContext* context, const v1::GenerateRequest* request) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Generate(grpc::CallbackServerContext* context,
+                                                       const grpc::ByteBuffer* request) override;
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
-                                     const v1::TokenizeRequest* request,
-                                     v1::TokenizeResponse* response) override;
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* Detokenize(grpc::CallbackServerContext* context,
-                                       const v1::DetokenizeRequest* request,
-                                       v1::DetokenizeResponse* response) override;
+                                       const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,
-                                     const v1::GetModelRequest* request,
-                                     v1::GetModelResponse* response) override;
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
 
   // UNAUTHENTICATED or RESOURCE_EXHAUSTED, with the metadata that goes with it, where the call's
   // token does not let it go on. `permit` null: a call that ends at once. For other services of the
@@ -50,6 +60,12 @@ class InferenceService final : public v1::Inference::CallbackService {
   absl::Status Admit(grpc::CallbackServerContext* context, ApiPermit* permit) const;
 
  private:
+  // Parses it into `request`, too. Fails as ParseMessage, PlanGeneration, `readiness` and
+  // Scheduler::Submit.
+  absl::StatusOr<std::shared_ptr<TokenStream>> Submit(const grpc::ByteBuffer& bytes,
+                                                      absl::Time deadline,
+                                                      v1::GenerateRequest* request);
+
   const Dependencies dependencies_;
 };
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "proto/wire/call_message.h"
 #include "proto/wire/transport.h"
 
 namespace tramontane {
@@ -73,8 +74,17 @@ ExpertService::ExpertService(const HostedExperts* experts, ExpertExecutor* execu
     : experts_(experts), executor_(executor), options_(options) {}
 
 grpc::ServerUnaryReactor* ExpertService::Describe(grpc::CallbackServerContext* context,
-                                                  const v1::DescribeRequest* /*request*/,
-                                                  v1::DescribeResponse* response) {
+                                                  const grpc::ByteBuffer* request,
+                                                  grpc::ByteBuffer* response) {
+  return AnswerUnary<v1::DescribeRequest, v1::DescribeResponse>(
+      context, absl::OkStatus(), request, response,
+      [this](const v1::DescribeRequest& /*request*/, v1::DescribeResponse* description) {
+        DescribeWorker(description);
+        return absl::OkStatus();
+      });
+}
+
+void ExpertService::DescribeWorker(v1::DescribeResponse* response) {
   const MixtralConfig& config = experts_->config();
   response->set_digest(experts_->checkpoint().digest());
   response->set_row_format(RowFormatOf(experts_->backend()->compute_dtype()));
@@ -86,13 +96,8 @@ grpc::ServerUnaryReactor* ExpertService::Describe(grpc::CallbackServerContext* c
   response->set_intermediate_size(config.intermediate_size);
   response->set_max_batch_rows(options_.max_batch_rows);
   response->set_max_queued_batches(options_.max_queued_batches);
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    response->set_draining(draining_);
-  }
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  response->set_draining(draining_);
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ExpertService::Execute(

@@ -30,7 +30,7 @@ inline constexpr absl::Duration kFarewellTime = absl::Seconds(3);
 // Thread-safe. Outlives the server that it is registered with.
 class ExpertService final
     : public v1::ExpertWorker::WithRawCallbackMethod_Execute<
-          v1::ExpertWorker::WithCallbackMethod_Describe<v1::ExpertWorker::Service>> {
+          v1::ExpertWorker::WithRawCallbackMethod_Describe<v1::ExpertWorker::Service>> {
  public:
   // `experts` and `executor` outlive the service; `options` are the executor's.
   ExpertService(const HostedExperts* experts, ExpertExecutor* executor,
@@ -43,12 +43,14 @@ class ExpertService final
   void Drain(absl::Time deadline, absl::Duration farewell = kFarewellTime);
 
   grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
-                                     const v1::DescribeRequest* request,
-                                     v1::DescribeResponse* response) override;
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Execute(
       grpc::CallbackServerContext* context) override;
 
  private:
+  void DescribeWorker(v1::DescribeResponse* response);
+
   const HostedExperts* const experts_;
   ExpertExecutor* const executor_;
   const ExpertExecutorOptions options_;

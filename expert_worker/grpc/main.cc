@@ -27,6 +27,7 @@
 #include "proto/serving/health_port.h"
 #include "proto/serving/host_port.h"
 #include "proto/serving/listener.h"
+#include "proto/serving/memory_trim.h"
 #include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/process.h"
 #include "proto/serving/security_metrics.h"
@@ -133,6 +134,7 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* heal
   ExpertExecutor executor(&experts, &metrics, executor_options);
   ExpertService service(&experts, &executor, executor_options);
 
+  const MemoryTrim memory_trim;
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
       MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);

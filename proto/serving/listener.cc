@@ -1,5 +1,6 @@
 #include "proto/serving/listener.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
@@ -9,6 +10,7 @@
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/impl/server_initializer.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -23,36 +25,36 @@ namespace {
 constexpr int kKeepaliveTimeMs = 30'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 constexpr int kMaxConcurrentStreams = 1'024;  // of one connection
-constexpr int kMaxMetadataBytes = 8'192;      // headers of one call
+constexpr int kMaxSentBytes = 64 << 20;
+constexpr int kMaxMetadataBytes = 8'192;  // headers of one call
 // A connection that has not said hello by then, TLS included, is closed.
 constexpr int kHandshakeTimeoutMs = 10'000;
 
-// Learns the full name of the service that was registered: the API has no other way to ask.
-class ServiceNamePlugin : public grpc::ServerBuilderPlugin {
+// Learns the full names of the services that were registered: the API has no other way to ask.
+class ServiceNamesPlugin : public grpc::ServerBuilderPlugin {
  public:
-  explicit ServiceNamePlugin(std::string* name) : name_(name) {}
-  std::string name() override { return "tramontane_service_name"; }
+  explicit ServiceNamesPlugin(std::vector<std::string>* names) : names_(names) {}
+  std::string name() override { return "tramontane_service_names"; }
   void InitServer(grpc::ServerInitializer* /*initializer*/) override {}
   void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
   void Finish(grpc::ServerInitializer* initializer) override {
-    const std::vector<std::string>* services = initializer->GetServiceList();
-    if (!services->empty()) *name_ = services->front();
+    *names_ = *initializer->GetServiceList();
   }
 
  private:
-  std::string* const name_;
+  std::vector<std::string>* const names_;
 };
 
-class ServiceNameOption : public grpc::ServerBuilderOption {
+class ServiceNamesOption : public grpc::ServerBuilderOption {
  public:
-  explicit ServiceNameOption(std::string* name) : name_(name) {}
+  explicit ServiceNamesOption(std::vector<std::string>* names) : names_(names) {}
   void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    plugins->push_back(std::make_unique<ServiceNamePlugin>(name_));
+    plugins->push_back(std::make_unique<ServiceNamesPlugin>(names_));
   }
 
  private:
-  std::string* const name_;
+  std::vector<std::string>* const names_;
 };
 
 // What the completion queue wants for the core's notice: nothing is to be done.
@@ -66,7 +68,7 @@ class RefusalTag final : public grpc::internal::CompletionQueueTag {
 
 void SetLimits(grpc::ServerBuilder& builder, const ListenerOptions& options) {
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
-  builder.SetMaxSendMessageSize(options.max_message_bytes);
+  builder.SetMaxSendMessageSize(std::max(options.max_message_bytes, kMaxSentBytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
@@ -93,6 +95,8 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
       ConnectionAcceptor::Listen(options.address);
   if (!acceptor.ok()) return acceptor.status();
 
+  // Protobuf would write a line for each string that is not UTF-8. Its sender is told.
+  google::protobuf::SetLogHandler(nullptr);
   grpc::EnableDefaultHealthCheckService(true);
   // Reflection can describe the health service only where its messages are linked in.
   static_cast<void>(grpc::health::v1::HealthCheckRequest::descriptor());
@@ -103,16 +107,17 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
       builder.experimental().AddExternalConnectionAcceptor(
           grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
           options.credentials != nullptr ? options.credentials : grpc::InsecureServerCredentials());
-  if (service != nullptr) {
-    builder.RegisterService(service);
-    builder.SetOption(std::make_unique<ServiceNameOption>(&listener->service_name_));
-  }
+  if (service != nullptr) builder.RegisterService(service);
+  builder.SetOption(std::make_unique<ServiceNamesOption>(&listener->service_names_));
+  builder.RegisterCallbackGenericService(&listener->unknown_methods_);
   SetLimits(builder, options);
   if (configure) configure(builder);
   listener->server_ = builder.BuildAndStart();
   if (listener->server_ == nullptr) {
     return absl::UnavailableError(absl::StrCat("gRPC cannot serve on ", options.address));
   }
+  listener->unknown_methods_.SetServices(listener->service_names_);
+  if (service == nullptr) listener->service_names_.clear();
   listener->address_ = JoinHostPort(parsed->host, (*acceptor)->port());
   listener->SetServing(false);
   listener->acceptor_ = *std::move(acceptor);
@@ -132,7 +137,7 @@ Listener::~Listener() {
 
 void Listener::SetServing(bool serving) {
   SetServing("", serving);
-  if (!service_name_.empty()) SetServing(service_name_, serving);
+  if (!service_names_.empty()) SetServing(service_names_.front(), serving);
 }
 
 void Listener::SetServing(const std::string& name, bool serving) {

@@ -5,11 +5,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "proto/serving/connection_acceptor.h"
+#include "proto/serving/unknown_method.h"
 
 namespace grpc {
 class CompletionQueue;
@@ -26,13 +28,15 @@ struct ListenerOptions {
   // Null: plaintext, which beyond loopback needs leave.
   std::shared_ptr<grpc::ServerCredentials> credentials;
   bool allow_plaintext_beyond_loopback = false;
+  // Of a message that comes in. One that goes out may have 64 MiB, or this where it is more.
   int max_message_bytes = 64 << 20;
   // How often a client may ask for a sign of life; below that gRPC ends the connection ("too many
   // pings").
   absl::Duration min_ping_interval = absl::Seconds(5);
 };
 
-// A started gRPC server with the standard health service (grpc.health.v1) and reflection.
+// A started gRPC server with the standard health service (grpc.health.v1) and reflection. A method
+// that it does not have is answered with those that it has.
 class Listener {
  public:
   // A null `service` serves health and reflection alone.
@@ -59,10 +63,11 @@ class Listener {
  private:
   Listener() = default;
 
+  UnknownMethodService unknown_methods_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::CompletionQueue> refusal_;  // hears of the end of what RefuseNewCalls began
-  std::string service_name_;
+  std::vector<std::string> service_names_;          // full; ours first
   std::string address_;
 };
 

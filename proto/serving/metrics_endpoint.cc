@@ -12,6 +12,12 @@
 #include "proto/serving/process_metrics.h"
 
 namespace tramontane {
+namespace {
+
+constexpr char kThreads[] = "4";
+constexpr char kRequestTimeoutMs[] = "1000";  // for all of a request, and again for its answer
+
+}  // namespace
 
 MetricsEndpoint::~MetricsEndpoint() = default;
 
@@ -28,8 +34,11 @@ absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(
   // The HTTP library takes literal addresses.
   const std::string host = parsed->host == "localhost" ? "127.0.0.1" : parsed->host;
   try {
-    endpoint->exposer_ = std::make_unique<prometheus::Exposer>(std::vector<std::string>{
-        "listening_ports", JoinHostPort(host, parsed->port), "num_threads", "2"});
+    // A connection has a thread until it is closed: one that says nothing must not have it for
+    // long.
+    endpoint->exposer_ = std::make_unique<prometheus::Exposer>(
+        std::vector<std::string>{"listening_ports", JoinHostPort(host, parsed->port), "num_threads",
+                                 kThreads, "request_timeout_ms", kRequestTimeoutMs});
   } catch (const std::exception& e) {
     return absl::UnavailableError(absl::StrCat("cannot listen for metrics on ", address, ": ",
                                                e.what(), "; is the port taken?"));

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
 
 namespace tramontane {
 
@@ -21,10 +22,14 @@ class ServingGate {
   // False from the beginning. Returns whether that is a change.
   bool SetReady(bool ready);
 
+  // Now, while it is ready; else when it last was, or the infinite past.
+  absl::Time last_ready() const;
+
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::function<void(bool)> set_serving_ ABSL_GUARDED_BY(mutex_);
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time lost_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // readiness, for the last time
 };
 
 }  // namespace tramontane

@@ -217,6 +217,26 @@ TEST_F(FailoverTest, ASilentWorkerThatAloneHasAnExpertIsWaitedForAndNotSetAside)
   EXPECT_THAT(seen().set_aside, IsEmpty());
 }
 
+TEST_F(FailoverTest, TheEndOfAllStepsEndsAWaitForASilentWorkerThatHasBegun) {
+  ModelOptions options;
+  options.placement = [](const MixtralConfig& config) {
+    return Placement(1, ExpertsOfEveryLayer(config, 0, config.num_experts - 1));
+  };
+  Load(options);
+  model_.clients[0]->Hold();
+  absl::Status outcome;
+  std::thread run([&] { outcome = Outcome(); });
+  model_.clients[0]->WaitForHeld(1);
+  const absl::Time begin = absl::Now();
+  model_.worker->EndStepsBy(begin);
+  run.join();
+  EXPECT_EQ(outcome.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(10)) << "a batch may take 30 s";
+  // Nor does another one begin.
+  model_.clients[0]->Release();
+  EXPECT_EQ(Outcome().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 TEST_F(FailoverTest, HedgingTakesTheFirstAnswerAndBlamesNobody) {
   Load(With({.hedge_after = 1e-3}));
   Silence(7);

@@ -19,6 +19,7 @@
 namespace tramontane {
 namespace {
 
+constexpr char kCoordinator[] = "coordinator";
 constexpr char kExpert[] = "expert-";
 constexpr char kAttention[] = "attention-";
 constexpr absl::Duration kExitTimeout = absl::Seconds(60);
@@ -136,14 +137,24 @@ absl::Status ChaosCluster::Restart(const std::string& name) {
   return absl::OkStatus();
 }
 
+pid_t ChaosCluster::pid(const std::string& name) const {
+  return (name == kCoordinator ? coordinator_ : server(name)).process->pid();
+}
+
 absl::Status ChaosCluster::Terminate(const std::string& name) {
-  ChildProcess& process = *members_.at(name).server.process;
+  ChildProcess& process = *(name == kCoordinator ? coordinator_ : members_.at(name).server).process;
   process.Signal(SIGTERM);
   const absl::StatusOr<ProcessOutput> output = process.Wait(kExitTimeout);
   if (!output.ok()) return output.status();
   if (output->exit_code == 0) return absl::OkStatus();
   return absl::InternalError(
       absl::StrCat(name, " exited with ", output->exit_code, ":\n", output->stderr_text));
+}
+
+absl::Status ChaosCluster::TerminateAll() {
+  absl::Status status = Terminate(kCoordinator);
+  for (const auto& [name, running] : members_) status.Update(Terminate(name));
+  return status;
 }
 
 absl::Status ChaosCluster::Delist(const std::string& name) { return Replace(name, ""); }

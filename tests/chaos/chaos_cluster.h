@@ -35,14 +35,19 @@ class ChaosCluster {
   static absl::StatusOr<std::unique_ptr<ChaosCluster>> Start(const ChaosClusterOptions& options);
 
   v1::Inference::Stub* stub() { return stub_.get(); }
-  pid_t coordinator_pid() const { return coordinator_.process->pid(); }
+  const ServerProcess& coordinator() const { return coordinator_; }
 
   // Names: expert-0, expert-1, …, attention-0, …
+  const ServerProcess& server(const std::string& name) const { return members_.at(name).server; }
+  // Also of "coordinator".
+  pid_t pid(const std::string& name) const;
   void Signal(const std::string& name, int signal_number);
   // Starts a member that has ended, at its address, and waits until it listens.
   absl::Status Restart(const std::string& name);
   // SIGTERM, then waits for exit code 0.
   absl::Status Terminate(const std::string& name);
+  // The coordinator likewise, then all members, whether one fails or not; the first failure.
+  absl::Status TerminateAll();
   // Starts one more and names it in the file of its kind; returns its name.
   absl::StatusOr<std::string> AddExpertWorker(const std::string& experts,
                                               const std::string& model = "",

@@ -62,19 +62,33 @@ TEST_F(SchedulerLossTest, AWorkerThatIsLostInAStepFailsNoRequest) {
   EXPECT_EQ(Read(*stream).output.token_ids, Expected(20, 12));
 }
 
-TEST_F(SchedulerLossTest, ARequestWhoseWorkersAreLostTooOftenFails) {
+TEST_F(SchedulerLossTest, ARequestWhoseWorkersAreLostTooOftenWithoutANewTokenFails) {
   MakeScheduler();
   const auto stream = Submit(Plan(20, 40));
+  for (int i = 0; i < 3; ++i) scheduler_->RunOnce();
+  attention_->set_on_step([this](const StepRequest&) { attention_->LoseEverything(); });
   for (int loss = 0; loss < 4; ++loss) {
     EXPECT_FALSE(stream->ended()) << loss;
-    for (int i = 0; i < 3; ++i) scheduler_->RunOnce();
-    attention_->LoseEverything();
+    scheduler_->RunOnce();
   }
   scheduler_->RunOnce();
   const StreamContents contents = Read(*stream);
   ASSERT_TRUE(contents.end.has_value());
   EXPECT_EQ(contents.end->code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(contents.end->message()), HasSubstr("lost 4 times"));
+}
+
+TEST_F(SchedulerLossTest, ALongRequestMayLoseItsWorkerAnyNumberOfTimes) {
+  MakeScheduler();
+  const auto stream = Submit(Plan(20, 40));
+  for (int loss = 0; loss < 12; ++loss) {
+    for (int i = 0; i < 3; ++i) scheduler_->RunOnce();
+    attention_->LoseEverything();
+  }
+  RunAll();
+  const StreamContents contents = Read(*stream);
+  EXPECT_EQ(contents.end, absl::OkStatus());
+  EXPECT_EQ(contents.output.token_ids, Expected(20, 40));
 }
 
 TEST_F(SchedulerLossTest, WaitingForAWorkerAfterALossIsBounded) {

@@ -209,5 +209,76 @@ TEST_F(SchedulerOverloadTest, WhoWaitsTooLongGetsAHintToo) {
   EXPECT_EQ(observer_.refusals[Refusal::kQueueTimeout], 1);
 }
 
+TEST_F(SchedulerOverloadTest, AHigherPriorityTakesTheLastPlaceOfTheLowestInAFullQueue) {
+  Load({.max_waiting_requests = 3});
+  Fill(0);
+  const auto lowest = Try(-2), last_of_lowest = Try(-2), low = Try(-1);
+  ASSERT_TRUE(lowest.ok() && last_of_lowest.ok() && low.ok());
+  EXPECT_FALSE(Try(-2).ok()) << "nobody is lower";
+  const auto higher = Try(0);
+  ASSERT_TRUE(higher.ok()) << higher.status();
+  Step();
+  const StreamContents displaced = Read(**last_of_lowest);
+  ASSERT_TRUE(displaced.end.has_value());
+  EXPECT_EQ(displaced.end->code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(displaced.end->message()),
+              AllOf(HasSubstr("priority 0 came"), HasSubstr("this one of priority -2")));
+  EXPECT_TRUE(RetryAfterOf(*displaced.end).has_value());
+  EXPECT_EQ(observer_.refusals[Refusal::kDisplaced], 1);
+  EXPECT_EQ(scheduler_->num_waiting(), 3);
+  for (const auto* stream : {&lowest, &low, &higher}) kept_.push_back(**stream);
+  while (!kept_.empty()) Step();
+  EXPECT_EQ(std::count(ends_.begin(), ends_.end(), absl::OkStatus()), kPlaces + 3);
+}
+
+TEST_F(SchedulerOverloadTest, CompletionsAreDisplacedTogetherAndTakePlacesTogether) {
+  Load({.max_waiting_requests = 4});
+  Fill(0);
+  GenerationPlan plan = Plan(4, kTokens);
+  plan.priority = -1;
+  plan.num_completions = 2;
+  const auto first = scheduler_->Submit(plan, absl::InfiniteFuture());
+  const auto second = scheduler_->Submit(plan, absl::InfiniteFuture());
+  plan.priority = 0;
+  plan.num_completions = 3;
+  ASSERT_TRUE(scheduler_->Submit(plan, absl::InfiniteFuture()).ok()) << "3 of 4 places";
+  EXPECT_EQ(scheduler_->num_waiting(), 3);
+  Step();
+  EXPECT_EQ(EndOf(**first), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(EndOf(**second), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(observer_.refusals[Refusal::kDisplaced], 2) << "requests, not completions";
+}
+
+TEST_F(SchedulerOverloadTest, WhereTooFewAreLowerNobodyIsDisplaced) {
+  Load({.max_waiting_requests = 2});
+  Fill(0);
+  const auto low = Try(-1), equal = Try(0);
+  GenerationPlan plan = Plan(4, kTokens);
+  plan.num_completions = 2;
+  EXPECT_EQ(scheduler_->Submit(plan, absl::InfiniteFuture()).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  Step();
+  EXPECT_FALSE(Read(**low).end.has_value());
+  EXPECT_EQ(observer_.refusals[Refusal::kDisplaced], 0);
+  EXPECT_EQ(observer_.refusals[Refusal::kQueueFull], 1);
+}
+
+TEST_F(SchedulerOverloadTest, WhatHasBegunIsNotDisplaced) {
+  SchedulerOptions options;
+  options.max_waiting_requests = 0;
+  options.max_running_requests = kPlaces;
+  // Room for two of them to their ends: others are preempted, and wait again.
+  MakeScheduler(options, {.num_blocks = 8});
+  for (int i = 0; i < kPlaces; ++i) kept_.push_back(Submit(Plan(4, 40, 10 + 20 * i)));
+  for (int i = 0; i < 32; ++i) Step();
+  ASSERT_GT(observer_.preemptions, 0);
+  ASSERT_GT(scheduler_->num_waiting(), 0);
+  while (Try(100).ok()) {
+  }
+  while (!kept_.empty()) Step();
+  EXPECT_EQ(std::count(ends_.begin(), ends_.end(), absl::OkStatus()), kPlaces);
+  EXPECT_EQ(observer_.refusals[Refusal::kDisplaced], 0);
+}
+
 }  // namespace
 }  // namespace tramontane

@@ -57,6 +57,23 @@ TEST_F(WaitingQueueTest, FirstPassesOverThoseThatMayNotRun) {
   EXPECT_EQ(queue_.First([](const Sequence&) { return false; }), nullptr);
 }
 
+TEST_F(WaitingQueueTest, VisitsThoseOfLowerPrioritiesTheLastFirst) {
+  Push(1);
+  Push(2, 3);
+  Push(3, -1);
+  Push(4);
+  std::vector<SequenceId> visited;
+  const auto visit = [&visited](const Sequence& sequence) {
+    visited.push_back(sequence.id());
+    return visited.size() < 3;
+  };
+  queue_.VisitLower(0, visit);
+  EXPECT_THAT(visited, ElementsAre(3));
+  visited.clear();
+  queue_.VisitLower(4, visit);
+  EXPECT_THAT(visited, ElementsAre(3, 4, 1));
+}
+
 TEST_F(WaitingQueueTest, TakesOutByIdOnce) {
   Push(1);
   EXPECT_EQ(queue_.Take(7), nullptr);

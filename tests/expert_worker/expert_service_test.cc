@@ -16,6 +16,7 @@
 
 #include "expert_worker/grpc/expert_worker_metrics.h"
 #include "tests/expert_worker/worker_server.h"
+#include "tests/hostile/hostile_call.h"
 
 namespace tramontane {
 namespace {
@@ -79,6 +80,19 @@ class ExpertServiceTest : public ::testing::TestWithParam<DType> {
 INSTANTIATE_TEST_SUITE_P(ComputeDTypes, ExpertServiceTest,
                          ::testing::Values(DType::kF32, DType::kBF16),
                          [](const auto& param) { return std::string(DTypeName(param.param)); });
+
+TEST_P(ExpertServiceTest, BytesThatAreNoMessageAreInvalidInEveryMethod) {
+  Connect();
+  const auto channel = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
+  for (const std::string method : {"Describe", "Execute"}) {
+    CallScript script;
+    script.path = "/tramontane.v1.ExpertWorker/" + method;
+    script.messages = {"\xff\xff\xff"};
+    script.half_close = method == "Describe";  // a stream is ended by the worker
+    EXPECT_EQ(EndOfCall(channel, script).error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+        << method;
+  }
+}
 
 TEST_P(ExpertServiceTest, DescribesItself) {
   Connect();

@@ -83,6 +83,34 @@ TEST(AttentionWorkersTest, ADrainedWorkerFinishesItsRequestsAndExitsWithZero) {
   EXPECT_EQ(*requeued, 0);
 }
 
+// Of requests that do not wait for long: for a moment after the loss they would.
+absl::StatusOr<v1::GenerateResponse> AskUntilRefused(Cluster& cluster) {
+  const absl::Time give_up = absl::Now() + absl::Seconds(30);
+  while (true) {
+    auto answer = GenerateAll(cluster.stub(), Story(0, 4), absl::Milliseconds(500));
+    if (!absl::IsDeadlineExceeded(answer.status()) || absl::Now() >= give_up) return answer;
+  }
+}
+
+TEST(AttentionWorkersTest, RequestsWaitForTheOnlyOneThatIsAwayForAMoment) {
+  std::unique_ptr<Cluster> cluster = StartDemo(1);
+  ASSERT_NE(cluster, nullptr);
+  ChildProcess& worker = *cluster->attention_workers()[0].process;
+  worker.Signal(SIGSTOP);
+  ASSERT_TRUE(AwaitServing(cluster->coordinator().address, false, absl::Seconds(30)).ok());
+  absl::StatusOr<v1::GenerateResponse> answer = absl::UnknownError("");
+  std::thread client([&] { answer = GenerateAll(cluster->stub(), Story(0, 4)); });
+  const std::string& metrics = cluster->coordinator().metrics_address;
+  const absl::Time give_up = absl::Now() + absl::Seconds(30);
+  while (ReadMetric(metrics, "tramontane_num_requests_waiting").value_or(0) == 0 &&
+         absl::Now() < give_up) {
+    std::this_thread::yield();
+  }
+  worker.Signal(SIGCONT);
+  client.join();
+  EXPECT_TRUE(answer.ok()) << answer.status();
+}
+
 TEST(AttentionWorkersTest, WithoutOneTheCoordinatorSaysSoAndServesOnceItIsBack) {
   std::unique_ptr<Cluster> cluster = StartDemo(1);
   ASSERT_NE(cluster, nullptr);
@@ -90,7 +118,7 @@ TEST(AttentionWorkersTest, WithoutOneTheCoordinatorSaysSoAndServesOnceItIsBack) 
   const std::string address = worker.address;
   worker.process.reset();
   ASSERT_TRUE(AwaitServing(cluster->coordinator().address, false, absl::Seconds(30)).ok());
-  const auto refused = GenerateAll(cluster->stub(), Story(0, 4));
+  const auto refused = AskUntilRefused(*cluster);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(refused.status().message()),
               AllOf(HasSubstr("no attention worker is ready"), HasSubstr(address)));
@@ -108,7 +136,7 @@ TEST(AttentionWorkersTest, ExpertsThatAnAttentionWorkerMissesAreNamed) {
   ASSERT_NE(cluster, nullptr);
   cluster->workers()[1].process.reset();
   ASSERT_TRUE(AwaitServing(cluster->coordinator().address, false, absl::Seconds(30)).ok());
-  const auto refused = GenerateAll(cluster->stub(), Story(0, 4));
+  const auto refused = AskUntilRefused(*cluster);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(refused.status().message()),
               AllOf(HasSubstr("4-7"), HasSubstr(cluster->attention_workers()[0].address)));

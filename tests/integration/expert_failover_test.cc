@@ -19,10 +19,13 @@ constexpr uint32_t kTokens = 200;
 
 class ExpertFailoverTest : public testing::Test {
  protected:
-  void Start(std::vector<std::string> worker_experts, std::vector<std::string> flags = {}) {
+  void Start(std::vector<std::string> worker_experts, std::vector<std::string> flags = {},
+             int num_attention_workers = 0) {
     ClusterOptions options;
     options.model = DemoModel();
     options.worker_experts = std::move(worker_experts);
+    options.num_attention_workers = num_attention_workers;
+    options.attention_flags = flags;
     options.coordinator_flags = std::move(flags);
     absl::StatusOr<std::unique_ptr<Cluster>> cluster = Cluster::Start(options);
     ASSERT_TRUE(cluster.ok()) << cluster.status();
@@ -108,6 +111,57 @@ TEST_F(ExpertFailoverTest, ASlowSoleWorkerFailsNoRequest) {
   streams.Finish();
   ExpectAsAlone(cluster_->stub(), streams);
   EXPECT_EQ(Metric("tramontane_expert_workers_set_aside_total"), 0);
+}
+
+// Whose only worker is silent in the middle of a step: without a limit of its own, that takes 30 s.
+class DrainOfAStuckStepTest : public ExpertFailoverTest {
+ protected:
+  static constexpr absl::Duration kLongest = absl::Seconds(15);
+
+  void GetStuck(int num_attention_workers) {
+    Start({"all"}, {"--drain_timeout_s=2"}, num_attention_workers);
+    streams_ = std::make_unique<StoryStreams>(*cluster_, kStreams, 400);
+    streams_->AwaitBegun();
+    worker(0).Signal(SIGSTOP);
+  }
+
+  static void ExpectExit(ChildProcess& process) {
+    process.Signal(SIGTERM);
+    const absl::StatusOr<ProcessOutput> output = process.Wait(kLongest);
+    ASSERT_TRUE(output.ok()) << output.status();
+    EXPECT_EQ(output->exit_code, 0) << output->stderr_text;
+  }
+
+  void ExpectUnavailable() {
+    streams_->Finish();
+    for (size_t i = 0; i < streams_->size(); ++i) {
+      EXPECT_EQ(streams_->status(i).error_code(), grpc::StatusCode::UNAVAILABLE);
+    }
+  }
+
+  std::unique_ptr<StoryStreams> streams_;
+};
+
+TEST_F(DrainOfAStuckStepTest, EndsTheCoordinatorInItsTime) {
+  GetStuck(0);
+  ExpectExit(*cluster_->coordinator().process);
+  ExpectUnavailable();
+}
+
+TEST_F(DrainOfAStuckStepTest, EndsTheCoordinatorOfAttentionWorkersInItsTime) {
+  GetStuck(1);
+  ExpectExit(*cluster_->coordinator().process);
+  ExpectUnavailable();
+}
+
+TEST_F(DrainOfAStuckStepTest, EndsTheAttentionWorkerInItsTimeAndLosesNoRequest) {
+  GetStuck(2);
+  ExpectExit(*cluster_->attention_workers()[0].process);
+  worker(0).Signal(SIGCONT);
+  streams_->Finish();
+  for (size_t i = 0; i < streams_->size(); ++i) {
+    EXPECT_TRUE(streams_->status(i).ok()) << streams_->status(i).error_message();
+  }
 }
 
 }  // namespace

@@ -39,6 +39,12 @@ std::string ReadText(const std::string& path) {
   return text.str();
 }
 
+// Where this program is: so is what it starts, and a build's bin directory may be copied as a
+// whole.
+std::string OwnDirectory() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+}
+
 std::string Tail(const std::string& text) {
   return text.size() <= kLogTail ? text : text.substr(text.size() - kLogTail);
 }
@@ -102,7 +108,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
     const std::vector<std::string>& environment, const std::vector<std::string>& launcher) {
   std::unique_ptr<ChildProcess> child(new ChildProcess());
   std::vector<std::string> argv = launcher;
-  argv.push_back(absl::StrCat(TRAMONTANE_BINARY_DIR, "/", binary));
+  argv.push_back(absl::StrCat(OwnDirectory(), "/", binary));
   for (const std::string& argument : arguments) {
     argv.push_back(absl::StrReplaceAll(argument, {{"{directory}", child->directory()}}));
   }

@@ -35,9 +35,9 @@ struct ProcessOutput {
 // One child process; its standard output and error go to files. Killed with the object.
 class ChildProcess {
  public:
-  // `binary` is a name in the build's bin directory; "{directory}" in an argument becomes
-  // directory(); `environment` adds "NAME=VALUE" entries to ours; `launcher` is a command that
-  // becomes the binary, such as "ip netns exec NAME".
+  // `binary` is a name in the directory of the running program; "{directory}" in an argument
+  // becomes directory(); `environment` adds "NAME=VALUE" entries to ours; `launcher` is a command
+  // that becomes the binary, such as "ip netns exec NAME".
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(
       const std::string& binary, const std::vector<std::string>& arguments,
       const std::vector<std::string>& environment = {},

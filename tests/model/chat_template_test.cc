@@ -69,6 +69,9 @@ TEST_F(ChatTemplateTest, TurnsOutOfOrderAreRefused) {
 TEST_F(ChatTemplateTest, AnUnknownRoleIsRefused) {
   ExpectRefused({{"tool", "t"}}, "messages[0].role: expected \"system\", \"user\" or");
   ExpectRefused({{"User", "u"}}, "found \"User\"");
+  // What a peer sends is not sent back at any length, nor cut within a character.
+  ExpectRefused({{std::string(100'000, 'x'), "u"}}, "found \"" + std::string(40, 'x') + "\"…");
+  ExpectRefused({{std::string(39, 'x') + "é", "u"}}, "found \"" + std::string(39, 'x') + "\"…");
 }
 
 TEST_F(ChatTemplateTest, TextThatIsNotUtf8NamesItsMessage) {

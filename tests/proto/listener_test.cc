@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "proto/expert.grpc.pb.h"
 #include "tests/fakes/health_probe.h"
+#include "tests/hostile/hostile_call.h"
 
 namespace tramontane {
 namespace {
@@ -147,6 +148,27 @@ TEST(ListenerTest, ReflectsItsServices) {
   ASSERT_TRUE(wait());
   call->Finish(&status, nullptr);
   ASSERT_TRUE(wait());
+}
+
+TEST(ListenerTest, AMethodThatItLacksIsAnsweredWithThoseThatItHas) {
+  EmptyService service;
+  const auto listener = Listener::Start(OnLoopback(), &service);
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  const auto channel =
+      grpc::CreateChannel((*listener)->address(), grpc::InsecureChannelCredentials());
+  for (const std::string& path :
+       {std::string("/tramontane.v1.ExpertWorker/Exekute"), std::string("/Other/Describe"),
+        std::string("/"), "/" + std::string(3'000, 'x')}) {
+    CallScript script;
+    script.path = path;
+    script.messages = {"", "\xff"};
+    const grpc::Status status = EndOfCall(channel, script);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << path;
+    EXPECT_THAT(status.error_message(), HasSubstr(path.substr(0, 100)));
+    EXPECT_THAT(status.error_message(), HasSubstr("tramontane.v1.ExpertWorker: Describe, Execute"));
+    EXPECT_THAT(status.error_message(), HasSubstr("grpc.reflection.v1alpha.ServerReflection"));
+    EXPECT_LT(status.error_message().size(), 500u);
+  }
 }
 
 TEST(ListenerTest, RefusesPlaintextBeyondLoopbackWithoutLeave) {

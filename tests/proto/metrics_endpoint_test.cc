@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "proto/serving/host_port.h"
 
 namespace tramontane {
@@ -23,8 +25,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// GET /metrics, to the end of the connection.
-std::string Get(const std::string& address) {
+int Connect(const std::string& address) {
   const absl::StatusOr<HostPort> parsed = ParseHostPort(address);
   EXPECT_TRUE(parsed.ok());
   const int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -33,6 +34,12 @@ std::string Get(const std::string& address) {
   to.sin_port = htons(static_cast<uint16_t>(parsed->port));
   inet_pton(AF_INET, parsed->host.c_str(), &to.sin_addr);
   EXPECT_EQ(connect(socket_fd, reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+  return socket_fd;
+}
+
+// GET /metrics, to the end of the connection.
+std::string Get(const std::string& address) {
+  const int socket_fd = Connect(address);
   const std::string request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
   EXPECT_EQ(write(socket_fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
   std::string response;
@@ -92,6 +99,24 @@ TEST(MetricsEndpointTest, TellsWhatTheProcessUses) {
   const auto now = static_cast<double>(std::time(nullptr));
   EXPECT_LE(started, now + 1);
   EXPECT_GE(started, now - 3600);
+}
+
+TEST(MetricsEndpointTest, ConnectionsThatSayNothingLoseTheirPlace) {
+  const auto endpoint =
+      MetricsEndpoint::Start("127.0.0.1:0", false, std::make_shared<prometheus::Registry>());
+  ASSERT_TRUE(endpoint.ok()) << endpoint.status();
+  std::vector<int> silent;
+  for (int i = 0; i < 8; ++i) {  // twice the threads
+    silent.push_back(Connect((*endpoint)->address()));
+    const std::string beginning = i % 2 == 0 ? "GET /me" : "";
+    EXPECT_EQ(write(silent.back(), beginning.data(), beginning.size()),
+              static_cast<ssize_t>(beginning.size()));
+  }
+  const absl::Time begin = absl::Now();
+  EXPECT_THAT(Get((*endpoint)->address()), HasSubstr("200 OK"));
+  // Prometheus gives a scrape up after 10 s.
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(8));
+  for (const int fd : silent) close(fd);
 }
 
 TEST(MetricsEndpointTest, AnEmptyAddressServesNothing) {

@@ -9,6 +9,7 @@
 
 #include "tests/attention_worker/grpc/attention_server.h"
 #include "tests/fakes/fake_attention_client.h"
+#include "tests/hostile/hostile_call.h"
 
 namespace tramontane {
 namespace {
@@ -71,6 +72,23 @@ TEST_F(AttentionServiceTest, DescribesTheModelTheCacheAndWhatIsMissing) {
   EXPECT_EQ(description.num_kv_blocks(), 64u);
   EXPECT_EQ(description.max_step_tokens(), 512u);
   EXPECT_EQ(description.state().missing_experts(), "layer 1: expert 2");
+}
+
+TEST_F(AttentionServiceTest, BytesThatAreNoMessageAreInvalidInEveryMethod) {
+  const auto channel = grpc::CreateChannel(server_.address(), grpc::InsecureChannelCredentials());
+  CallScript describe;
+  describe.path = "/tramontane.v1.AttentionWorker/Describe";
+  describe.messages = {"\xff\xff\xff"};
+  EXPECT_EQ(EndOfCall(channel, describe).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  CallScript run;
+  run.path = "/tramontane.v1.AttentionWorker/Run";
+  run.messages = {Open(1, 9).SerializeAsString(), "\xff\xff\xff", Release(2).SerializeAsString()};
+  run.half_close = false;  // the server ends it
+  const grpc::Status status = EndOfCall(channel, run);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("are no tramontane.v1.AttentionRequest"));
+  // The worker is free again.
+  EXPECT_TRUE(EndOf({Open(1, 10)}).ok());
 }
 
 TEST_F(AttentionServiceTest, AStreamThatClosesItsSideEndsWellAfterItsAnswers) {

@@ -18,6 +18,7 @@
 #include "coordinator/generate/json_output.h"
 #include "tests/coordinator/demo_model.h"
 #include "tests/coordinator/grpc/demo_server.h"
+#include "tests/hostile/hostile_call.h"
 
 namespace tramontane {
 namespace {
@@ -60,6 +61,27 @@ class InferenceServiceTest : public testing::Test {
   DemoServer server_;
   const std::unique_ptr<v1::Inference::Stub> stub_ = server_.NewStub();
 };
+
+TEST_F(InferenceServiceTest, BytesThatAreNoRequestAreInvalidInEveryMethod) {
+  const auto channel = grpc::CreateChannel(server_.address(), grpc::InsecureChannelCredentials());
+  for (const std::string method : {"Generate", "Tokenize", "Detokenize", "GetModel"}) {
+    CallScript script;
+    script.path = absl::StrCat("/tramontane.v1.Inference/", method);
+    script.messages = {"\xff\xff\xff"};
+    const grpc::Status status = EndOfCall(channel, script);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << method;
+    EXPECT_THAT(status.error_message(),
+                HasSubstr(absl::StrCat("are no tramontane.v1.", method, "Request")));
+  }
+}
+
+TEST_F(InferenceServiceTest, TextThatIsNotUtf8IsInvalid) {
+  const auto channel = grpc::CreateChannel(server_.address(), grpc::InsecureChannelCredentials());
+  CallScript script;
+  script.path = "/tramontane.v1.Inference/Generate";
+  script.messages = {"\x0a\x02\xc3\x28"};  // prompt
+  EXPECT_EQ(EndOfCall(channel, script).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
 
 TEST_F(InferenceServiceTest, GreedyTokensAndPromptLogprobsAreTheReferences) {
   std::ifstream file(GoldenDirectory() + "/demo/golden.json");
