@@ -299,7 +299,7 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
   dependencies.scheduler = &scheduler;
   dependencies.delivery = &delivery;
   dependencies.metrics = metrics;
-  dependencies.readiness = [&attention, gate] {
+  dependencies.readiness = [&attention, gate = &readiness->gate] {
     const absl::Status ready = attention.readiness();
     return absl::Now() - gate->last_ready() < kMomentAway ? absl::OkStatus() : ready;
   };
