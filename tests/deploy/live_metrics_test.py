@@ -75,13 +75,15 @@ class Test:
             raise AssertionError(f"without a fault, expected no alert, found {sorted(firing)}")
 
     def workers_die(self, while_firing):
-        """A replica and an attention worker are killed and come back."""
+        """A replica falls silent, so that batches which it has are sent again, and an attention
+        worker is killed. Both come back."""
         alerts = ["TramontaneExpertRedundancyLost", "TramontaneTargetDown",
                   "TramontaneAttentionWorkerDown"]
-        self.system.kill("expert-0-3-0")
+        self.system.silence("expert-0-3-0")
         self.system.kill("attention-1")
-        self.fires("an expert worker and an attention worker killed", alerts)
+        self.fires("an expert worker silent, an attention worker killed", alerts)
         while_firing()
+        self.system.kill("expert-0-3-0")
         self.system.start_again("expert-0-3-0")
         self.system.start_again("attention-1")
         self.clears(alerts)

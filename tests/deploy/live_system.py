@@ -50,6 +50,10 @@ class System:
     def kill(self, name):
         self.servers[name].stop(signal.SIGKILL)
 
+    def silence(self, name):
+        """It keeps its connections and answers nobody."""
+        self.servers[name].process.send_signal(signal.SIGSTOP)
+
     def start_again(self, name):
         self.servers[name] = self.servers[name].started_again()
 
