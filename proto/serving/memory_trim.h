@@ -15,7 +15,7 @@ namespace tramontane {
 // nothing is free. A process has one. Used by one thread.
 class MemoryTrim {
  public:
-  static constexpr int64_t kGrowthBytes = int64_t{64} << 20;
+  static constexpr int64_t kGrowthBytes = int64_t{16} << 20;
 
   // Looks from a thread of its own, at this interval.
   explicit MemoryTrim(absl::Duration interval = absl::Seconds(10));

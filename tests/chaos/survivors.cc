@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kUsesToJudge = 30;
 constexpr int64_t kMoreAllowed = 4;  // connections and their threads that come and go
-constexpr int64_t kMemoryDivisor = 20, kMemoryAllowedKib = 2048;
+constexpr int64_t kMemoryDivisor = 20;
 
 // Of each third of the time: the least memory, the most descriptors and threads.
 std::vector<ProcessUse> Thirds(const Survivor& survivor) {
@@ -41,14 +41,13 @@ std::string ThirdsColumns(const Survivor& survivor) {
                          Slashes(thirds, &ProcessUse::threads));
 }
 
-std::vector<std::string> GrowthFaults(const std::vector<Survivor>& survivors) {
+std::vector<std::string> GrowthFaults(const std::vector<Survivor>& survivors, int64_t memory_kib) {
   std::vector<std::string> faults;
   for (const Survivor& survivor : survivors) {
     if (survivor.uses.size() < kUsesToJudge) continue;
     const std::vector<ProcessUse> thirds = Thirds(survivor);
     const ProcessUse &second = thirds[1], &last = thirds[2];
-    const int64_t memory_allowed =
-        std::max(second.resident_kib / kMemoryDivisor, kMemoryAllowedKib);
+    const int64_t memory_allowed = std::max(second.resident_kib / kMemoryDivisor, memory_kib);
     if (last.descriptors <= second.descriptors + kMoreAllowed &&
         last.threads <= second.threads + kMoreAllowed &&
         last.resident_kib <= second.resident_kib + memory_allowed) {

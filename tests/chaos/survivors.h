@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_TESTS_CHAOS_SURVIVORS_H_
 #define TRAMONTANE_TESTS_CHAOS_SURVIVORS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,10 @@ struct Survivor {
 std::string ThirdsColumns(const Survivor& survivor);
 
 // A line for each that had in the last third of the time over 4 more descriptors or threads than in
-// the second, or at least over 5% and 2 MiB more memory. Too few uses, under 30, tell nothing.
-std::vector<std::string> GrowthFaults(const std::vector<Survivor>& survivors);
+// the second, or at least over 5% and `memory_kib` more memory. Too few uses, under 30, tell
+// nothing.
+std::vector<std::string> GrowthFaults(const std::vector<Survivor>& survivors,
+                                      int64_t memory_kib = 2048);
 
 }  // namespace tramontane
 

@@ -21,8 +21,8 @@ constexpr size_t kMaxHeld = 40;
 constexpr int kQuietMs = 3;
 // A server that answers without end is left after so many pieces.
 constexpr int kMaxPieces = 100;
-// One that reads nothing is left after so long.
-constexpr timeval kSendPatience = {1, 0};
+// One that reads nothing is left after so long; one that accepts nothing hangs.
+constexpr timeval kSendPatience = {1, 0}, kConnectPatience = {10, 0};
 
 }  // namespace
 
@@ -41,12 +41,14 @@ absl::Status HostileConnections::Say(const ConnectionScript& script) {
   target.sin_port = htons(static_cast<uint16_t>(port));
   inet_pton(AF_INET, address_.substr(0, colon).c_str(), &target.sin_addr);
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kSendPatience, sizeof(kSendPatience));
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kConnectPatience, sizeof(kConnectPatience));
   if (connect(fd, reinterpret_cast<sockaddr*>(&target), sizeof(target)) != 0) {
-    const std::string reason = strerror(errno);
+    const std::string reason =
+        errno == EINPROGRESS ? "it accepts nothing for 10 s" : strerror(errno);
     close(fd);
     return absl::UnavailableError(absl::StrCat("cannot connect to ", address_, ": ", reason));
   }
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kSendPatience, sizeof(kSendPatience));
   // What is not taken is not sent: the server has closed, or reads no more.
   for (size_t sent = 0; sent < script.bytes.size();) {
     const ssize_t now =

@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "proto/serving/memory_trim.h"
 #include "tests/chaos/mixed_load.h"
 #include "tests/chaos/survivors.h"
 #include "tests/hostile/hostile_system.h"
@@ -91,7 +92,8 @@ Outcome AttackPort(const HostilePort& port) {
                       Endings(report), report.num_faults, absl::ToDoubleSeconds(report.duration),
                       ThirdsColumns(survivor), is_rpc ? absl::StrCat(log_bytes) : "-");
   outcome.faults = report.faults;
-  for (std::string& fault : GrowthFaults({survivor})) outcome.faults.push_back(std::move(fault));
+  for (std::string& fault : GrowthFaults({survivor}, MemoryTrim::kGrowthBytes / 1024))
+    outcome.faults.push_back(std::move(fault));
   if (is_rpc && log_bytes > kLogBytesPerMessage * report.num_messages) {
     outcome.faults.push_back(absl::StrFormat("%s: %d messages made its log grow by %d bytes",
                                              port.name, report.num_messages, log_bytes));

@@ -42,7 +42,7 @@ std::vector<Piece> KeepLittleOfMuch(size_t large_pieces) {
 
 TEST(MemoryTrimTest, WhatWasFreedGoesBackToTheSystem) {
   if (!kGlibcsMalloc) GTEST_SKIP() << "a sanitizer's malloc keeps what is freed on purpose";
-  constexpr int64_t kFreed = 2 * MemoryTrim::kGrowthBytes;
+  constexpr int64_t kFreed = 8 * MemoryTrim::kGrowthBytes;
   const int64_t before = AnonymousResidentBytes();
   const MemoryTrim trim(absl::Milliseconds(10));
   const std::vector<Piece> kept = KeepLittleOfMuch(kFreed / 100'000);
