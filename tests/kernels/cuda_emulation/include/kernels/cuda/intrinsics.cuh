@@ -35,19 +35,18 @@ inline float HalfOf(uint32_t word, int half) {
 
 inline void MultiplyAdd(float (&sums)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
                         uint32_t b0, uint32_t b1) {
-  struct Operands {
-    uint32_t a[4], b[2];
-  };
-  const Operands mine = {{a0, a1, a2, a3}, {b0, b1}};
-  const auto* slots = emulation::ExchangeInWarp(&mine, sizeof(mine));
+  const uint32_t mine[6] = {a0, a1, a2, a3, b0, b1};
+  const auto* slots = emulation::ExchangeInWarp(mine, sizeof(mine));
   const int g = emulation::Lane() / 4, t = emulation::Lane() % 4;
   for (int i = 0; i < 4; ++i) {
     const int row_half = i / 2, column = t * 2 + i % 2;
     double sum = sums[i];
-    for (int k = 0; k < 16; ++k) {
-      const auto left = emulation::FromLane<Operands>(slots, g * 4 + k % 8 / 2);
-      const auto right = emulation::FromLane<Operands>(slots, column * 4 + k % 8 / 2);
-      sum += double{HalfOf(left.a[row_half + k / 8 * 2], k % 2)} * HalfOf(right.b[k / 8], k % 2);
+    for (int k = 0; k < 16; k += 2) {
+      uint32_t left, right;
+      std::memcpy(&left, slots[g * 4 + k % 8 / 2] + (row_half + k / 8 * 2) * 4, 4);
+      std::memcpy(&right, slots[column * 4 + k % 8 / 2] + (4 + k / 8) * 4, 4);
+      sum += double{HalfOf(left, 0)} * HalfOf(right, 0);
+      sum += double{HalfOf(left, 1)} * HalfOf(right, 1);
     }
     sums[i] = static_cast<float>(sum);
   }
