@@ -2,13 +2,17 @@
 #ifndef TRAMONTANE_KERNELS_BACKEND_H_
 #define TRAMONTANE_KERNELS_BACKEND_H_
 
+#include <cstddef>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/buffer.h"
+#include "kernels/embedding_table.h"
 #include "kernels/packed_matrix.h"
 #include "model/dtype.h"
 #include "model/tensor_view.h"
@@ -26,31 +30,58 @@ struct ExpertFfnArgs;
 struct CombineExpertsArgs;
 
 // One instance per worker. Operations of one instance are called from one thread at a time; each
-// operation's contract is in the header that its Args come from. Pointers in Args are to memory of
-// this backend (`Allocate`, or host memory for the CPU backends).
+// operation's contract is in the header that its Args come from.
+//
+// Operations are queued and run in the order of the calls; `Finish` waits for them. The backends of
+// the CPU run each within its call. What an operation touches:
+// - Lists in the host's memory (token ids, sequences and page tables, groups, lists of pointers to
+//   rows) are read before the call returns.
+// - Rows that lists point to may lie anywhere. In memory of this backend they are read when the
+//   operation runs; elsewhere, before the call returns.
+// - All else is memory of this backend, and stays as it is until the operation has run.
+// Errors of queued operations come from `Finish`.
 class Backend {
  public:
   virtual ~Backend() = default;
 
   // Names everything that decides the bits of a result: "reference", "cpu-avx512_bf16", "cpu-avx2",
-  // …
+  // "cuda-bf16", …
   virtual std::string_view name() const = 0;
   // Dtype of weights and of the activations that enter a matrix product: kBF16 or kF32.
   virtual DType compute_dtype() const = 0;
 
+  // Memory that operations reach fastest. The host touches none of it where the operations run on a
+  // device; there, `Copy` fills it. RESOURCE_EXHAUSTED where there is not enough.
   virtual absl::StatusOr<Buffer> Allocate(size_t num_bytes) = 0;
+  // Memory that operations and the host both touch, the host not between an operation's call and
+  // `Finish`. For what is small, or passes once: ids, logits that are read, rows of the expert hop.
+  virtual absl::StatusOr<Buffer> AllocateShared(size_t num_bytes) { return Allocate(num_bytes); }
+
+  // Waits until all queued operations have run and the host sees what they wrote. INTERNAL where
+  // one of them failed: from then on nothing this backend computes is good.
+  virtual absl::Status Finish() { return absl::OkStatus(); }
 
   // Threads of this process for what is no operation, such as sampling; null: the caller's alone.
   virtual ThreadPool* host_threads() { return nullptr; }
 
   // Packs matrices [out_i, in_features] stacked along their rows into one, in the compute dtype
-  // (bf16: rounded to nearest even). RESOURCE_EXHAUSTED where memory runs out.
+  // (bf16: rounded to nearest even). The views are in the host's memory and are read before the
+  // call returns. RESOURCE_EXHAUSTED where memory runs out.
   virtual absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(
       std::span<const TensorView> stacked) = 0;
   virtual absl::StatusOr<std::unique_ptr<PackedExpert>> PackExpert(const TensorView& w1,
                                                                    const TensorView& w3,
                                                                    const TensorView& w2) = 0;
+  // The table where EmbedTokens can read it: in place, or a copy. RESOURCE_EXHAUSTED likewise.
+  virtual absl::StatusOr<EmbeddingTable> PlaceEmbedding(const TensorView& embedding) {
+    return EmbeddingTable{embedding, Buffer()};
+  }
 
+  // An operation: `num_bytes` from one place in memory of this backend to another; they do not
+  // overlap.
+  virtual void Copy(const void* from, void* to, size_t num_bytes) {
+    if (num_bytes > 0) std::memcpy(to, from, num_bytes);
+  }
   virtual void EmbedTokens(const EmbedTokensArgs& args) = 0;
   virtual void RmsNorm(const RmsNormArgs& args) = 0;
   virtual void MatMul(const MatMulArgs& args) = 0;
@@ -73,6 +104,16 @@ struct CpuBackendOptions {
 
 // INVALID_ARGUMENT for an unknown isa, FAILED_PRECONDITION for one that this machine lacks.
 absl::StatusOr<std::unique_ptr<Backend>> CreateCpuBackend(const CpuBackendOptions& options);
+
+struct CudaBackendOptions {
+  DType compute_dtype = DType::kBF16;
+  int device = 0;  // as the CUDA runtime numbers them, from 0
+};
+
+// FAILED_PRECONDITION where this build has no CUDA, the machine no device, the driver is too old,
+// or the device's compute capability is below 8.0; INVALID_ARGUMENT for a device or dtype that is
+// not there. Each says what was expected, what was found, and what to change.
+absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(const CudaBackendOptions& options);
 
 }  // namespace tramontane
 

@@ -31,15 +31,14 @@ void Trim(std::byte* map, size_t map_size, std::byte* begin, size_t size) {
   if (tail != 0) TRAMONTANE_CHECK(munmap(begin + size, tail) == 0);
 }
 
-}  // namespace
-
-void Buffer::Unmap::operator()(std::byte* bytes) const {
+void Unmap(std::byte* bytes, size_t size) {
   TRAMONTANE_CHECK(munmap(bytes, RoundUp(size, kPageBytes)) == 0);
 }
 
+}  // namespace
+
 absl::StatusOr<Buffer> Buffer::Allocate(size_t num_bytes) {
-  Buffer buffer;
-  if (num_bytes == 0) return buffer;
+  if (num_bytes == 0) return Buffer();
   if (num_bytes > SIZE_MAX / 2) return OutOfMemory(num_bytes);
   const bool huge = num_bytes >= kHugePageBytes;
   const size_t size = RoundUp(num_bytes, kPageBytes);
@@ -54,9 +53,7 @@ absl::StatusOr<Buffer> Buffer::Allocate(size_t num_bytes) {
     // Advice: a kernel without transparent huge pages serves small ones.
     (void)madvise(begin, size, MADV_HUGEPAGE);
   }
-  buffer.bytes_ = std::unique_ptr<std::byte, Unmap>(begin, Unmap{num_bytes});
-  buffer.size_ = num_bytes;
-  return buffer;
+  return Buffer(begin, num_bytes, &Unmap);
 }
 
 }  // namespace tramontane

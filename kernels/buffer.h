@@ -1,4 +1,4 @@
-// Owned, 64-byte aligned host memory for weights, activations and KV blocks.
+// Owned, 64-byte aligned memory for weights, activations and KV blocks.
 #ifndef TRAMONTANE_KERNELS_BUFFER_H_
 #define TRAMONTANE_KERNELS_BUFFER_H_
 
@@ -9,10 +9,17 @@
 
 namespace tramontane {
 
-// Move-only. The bytes start out zero. Large buffers ask for huge pages.
+// Move-only. The bytes start out zero. `Allocate` gives memory of the host; large buffers ask for
+// huge pages. A backend may own its buffers otherwise, and of other memory (Backend::Allocate).
 class Buffer {
  public:
+  // Gives `num_bytes` at `bytes` back; called once, on any thread.
+  using Release = void (*)(std::byte* bytes, size_t num_bytes);
+
   Buffer() = default;
+  // Takes over memory that `release` gives back.
+  Buffer(std::byte* bytes, size_t num_bytes, Release release)
+      : bytes_(bytes, Deleter{num_bytes, release}), size_(num_bytes) {}
   // RESOURCE_EXHAUSTED naming the size where the memory cannot be had. 0 bytes is an empty buffer.
   static absl::StatusOr<Buffer> Allocate(size_t num_bytes);
 
@@ -24,11 +31,12 @@ class Buffer {
   }
 
  private:
-  struct Unmap {
-    size_t size;  // value-initialised by unique_ptr's default constructor
-    void operator()(std::byte* bytes) const;
+  struct Deleter {  // value-initialised by unique_ptr's default constructor
+    size_t size;
+    Release release;
+    void operator()(std::byte* bytes) const { release(bytes, size); }
   };
-  std::unique_ptr<std::byte, Unmap> bytes_;
+  std::unique_ptr<std::byte, Deleter> bytes_;
   size_t size_ = 0;
 };
 

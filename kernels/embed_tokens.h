@@ -10,10 +10,9 @@ namespace tramontane {
 
 // Copies, for each row, one row of the embedding table, widened to float32.
 struct EmbedTokensArgs {
-  const TensorView* embedding =
-      nullptr;                         // [vocab_size, hidden_size], any dtype, as in the checkpoint
-  const int32_t* token_ids = nullptr;  // [num_tokens], each in [0, vocab_size)
-  float* hidden_states = nullptr;      // [num_tokens, hidden_size], written
+  const TensorView* embedding = nullptr;  // [vocab_size, hidden_size]: an EmbeddingTable's view
+  const int32_t* token_ids = nullptr;     // [num_tokens], each in [0, vocab_size)
+  float* hidden_states = nullptr;         // [num_tokens, hidden_size], written
   int64_t num_tokens = 0;
 };
 

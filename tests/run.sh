@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs every test: the release build, then the same tests
-# under the address and undefined-behaviour sanitizers, then under the thread sanitizer.
+# under the address and undefined-behaviour sanitizers, then under the thread sanitizer. Then compiles
+# the CUDA backend, whose tests skip themselves where there is no GPU.
 #
-#   tests/run.sh              all three
-#   tests/run.sh tsan         these presets only (release, dev, asan, tsan)
+#   tests/run.sh              all four
+#   tests/run.sh tsan         these presets only (release, dev, asan, tsan, cuda)
 #
 # Ends with a line for each preset; exit code 0 where every test passed. A second run compiles
 # nothing that did not change.
 set -euo pipefail
 
 readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-readonly DEFAULT_PRESETS=(release asan tsan)
+readonly DEFAULT_PRESETS=(release asan tsan cuda)
 
 usage() {
   sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
@@ -31,9 +32,22 @@ without_address_randomisation() {
   fi
 }
 
+# Compiles what the preset cuda has and release has not, and runs its tests.
+test_cuda() {
+  heading "cuda: build"
+  deploy/local/install_cuda.sh || return 1
+  deploy/local/build.sh cuda --tests cuda_kernels_test cuda_kernels_benchmark || return 1
+  heading "cuda: tests"
+  build/cuda/bin/cuda_kernels_test --gtest_brief=1
+}
+
 # Builds a preset and runs its tests; fails where either fails.
 test_preset() {
   local preset="$1"
+  if [[ "$preset" == cuda ]]; then
+    test_cuda
+    return
+  fi
   heading "$preset: build"
   "$ROOT/deploy/local/build.sh" "$preset" --tests || return 1
   heading "$preset: tests"
@@ -51,7 +65,7 @@ if (($# > 0)); then
 fi
 for preset in "${presets[@]}"; do
   case "$preset" in
-    release | dev | asan | tsan) ;;
+    release | dev | asan | tsan | cuda) ;;
     -h | --help) usage 0 ;;
     *)
       printf 'error: %s is not a preset\n\n' "$preset" >&2

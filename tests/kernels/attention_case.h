@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/backend.h"
 #include "kernels/paged_attention.h"
 #include "kernels/rope_and_cache.h"
 #include "tests/kernels/test_tensors.h"

@@ -8,6 +8,7 @@
 #include "kernels/expert_ffn.h"
 #include "kernels/matmul.h"
 #include "tests/kernels/attention_case.h"
+#include "tests/kernels/kernels_case.h"
 #include "tests/kernels/test_tensors.h"
 
 namespace tramontane {
@@ -48,7 +49,7 @@ TEST(BackendTest, AnInstructionSetIsServedExactlyWhereTheMachineHasIt) {
 TEST(BackendTest, NamesTellTheDtypeThatDecidesTheBits) {
   EXPECT_EQ(CreateReferenceBackend(DType::kF32)->name(), "reference-f32");
   EXPECT_EQ(CreateReferenceBackend(DType::kBF16)->name(), "reference-bf16");
-  EXPECT_EQ(MakeCpuBackend({"portable", DType::kF32})->name(), "cpu-portable-f32");
+  EXPECT_EQ(MakeKernels({"portable", DType::kF32})->name(), "cpu-portable-f32");
 }
 
 TEST(BackendTest, BuffersAreZeroAndAligned) {
@@ -77,21 +78,57 @@ TEST(BackendTest, MemoryThatCannotBeHadIsResourceExhausted) {
   }
 }
 
-std::vector<float> AttentionOf(const CpuCase& cpu_case) {
-  AttentionShape shape;
-  shape.window = 40;
-  return AttentionCase(shape, {90}).Run(MakeCpuBackend(cpu_case).get(), {{0, 0, 90}});
+TEST(BackendTest, MemoryOfTheHostIsSharedAndCopiedAtOnce) {
+  const auto backend = CreateReferenceBackend(DType::kF32);
+  const auto from = backend->AllocateShared(100), to = backend->Allocate(100);
+  ASSERT_TRUE(from.ok() && to.ok());
+  for (size_t i = 0; i < 100; ++i) from->bytes()[i] = static_cast<std::byte>(i);
+  backend->Copy(from->bytes(), to->bytes() + 1, 99);
+  backend->Copy(nullptr, nullptr, 0);
+  EXPECT_TRUE(backend->Finish().ok());
+  EXPECT_EQ(to->bytes()[0], std::byte{0});
+  for (size_t i = 1; i < 100; ++i) EXPECT_EQ(to->bytes()[i], static_cast<std::byte>(i - 1));
 }
 
-std::vector<float> ExpertOf(const CpuCase& cpu_case) {
-  const auto backend = MakeCpuBackend(cpu_case);
+TEST(BackendTest, ABufferIsReleasedOnceByItsOwnersFunction) {
+  static int num_released = 0;
+  static std::byte bytes[8];
+  num_released = 0;
+  {
+    Buffer buffer(bytes, sizeof(bytes), [](std::byte* begin, size_t size) {
+      num_released += begin == bytes && size == sizeof(bytes);
+    });
+    Buffer moved = std::move(buffer);
+    EXPECT_EQ(moved.bytes(), bytes);
+    EXPECT_EQ(num_released, 0);
+  }
+  EXPECT_EQ(num_released, 1);
+}
+
+TEST(BackendTest, AnEmbeddingOnTheCpuIsReadInPlace) {
+  const auto backend = CreateReferenceBackend(DType::kF32);
+  const TestTensor embedding = RandomTensor({3, 4}, DType::kBF16, 1);
+  const auto table = backend->PlaceEmbedding(embedding.view());
+  ASSERT_TRUE(table.ok());
+  EXPECT_EQ(table->view.bytes, embedding.bytes.data());
+  EXPECT_EQ(table->memory.size(), 0u);
+}
+
+std::vector<float> AttentionOf(const KernelsCase& kernels_case) {
+  AttentionShape shape;
+  shape.window = 40;
+  return AttentionCase(shape, {90}).Run(MakeKernels(kernels_case).get(), {{0, 0, 90}});
+}
+
+std::vector<float> ExpertOf(const KernelsCase& kernels_case) {
+  const auto backend = MakeKernels(kernels_case);
   const TestTensor w1 = RandomTensor({100, 60}, DType::kF32, 1),
                    w3 = RandomTensor({100, 60}, DType::kF32, 2),
                    w2 = RandomTensor({60, 100}, DType::kF32, 3);
   const auto expert = backend->PackExpert(w1.view(), w3.view(), w2.view());
   EXPECT_TRUE(expert.ok());
-  const TestTensor input = RandomTensor({1, 60}, cpu_case.compute_dtype, 4);
-  TestTensor output = PoisonedTensor({1, 60}, cpu_case.compute_dtype);
+  const TestTensor input = RandomTensor({1, 60}, kernels_case.compute_dtype, 4);
+  TestTensor output = PoisonedTensor({1, 60}, kernels_case.compute_dtype);
   const std::byte* row = input.row(0);
   const ExpertRows group{expert->get(), {&row, 1}, output.bytes.data()};
   backend->ExpertFfn({{&group, 1}});

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tests/kernels/cpu_backend_test.h"
+#include "tests/kernels/kernels_test.h"
 
 namespace tramontane {
 namespace {
 
-using MatMulTest = CpuBackendTest;
-INSTANTIATE_TEST_SUITE_P(, MatMulTest, testing::ValuesIn(CpuCases()), CpuTestName);
+using MatMulTest = KernelsTest;
+INSTANTIATE_TEST_SUITE_P(, MatMulTest, testing::ValuesIn(AllKernels()), KernelsTestName);
 
 std::vector<float> Multiply(Backend* backend, const TestTensor& input,
                             const std::vector<TestTensor>& stacked,
@@ -64,9 +64,9 @@ TEST_P(MatMulTest, EqualsTheReferenceAtTheEdgesOfTiles) {
     const TestTensor input = RandomTensor({shape.num_rows, shape.in_features}, compute_dtype(), 1);
     const TestTensor weight =
         RandomTensor({shape.out_features, shape.in_features}, compute_dtype(), 2);
-    ExpectNear(Multiply(cpu_.get(), input, {weight}), Multiply(reference_.get(), input, {weight}),
-               Multiply(reference_.get(), Magnitudes(input), {Magnitudes(weight)}),
-               shape.in_features);
+    ExpectNear(
+        Multiply(kernels_.get(), input, {weight}), Multiply(reference_.get(), input, {weight}),
+        Multiply(reference_.get(), Magnitudes(input), {Magnitudes(weight)}), shape.in_features);
   }
 }
 
@@ -77,7 +77,7 @@ TEST_P(MatMulTest, PacksStackedMatricesOfEveryDtype) {
                                            RandomTensor({50, 301}, DType::kF16, 6)};
   std::vector<TestTensor> magnitudes;
   for (const TestTensor& matrix : stacked) magnitudes.push_back(Magnitudes(matrix));
-  ExpectNear(Multiply(cpu_.get(), input, stacked), Multiply(reference_.get(), input, stacked),
+  ExpectNear(Multiply(kernels_.get(), input, stacked), Multiply(reference_.get(), input, stacked),
              Multiply(reference_.get(), Magnitudes(input), magnitudes), 301);
 }
 
@@ -88,7 +88,7 @@ TEST_P(MatMulTest, ARowHasTheSameBitsInEveryBatch) {
   const auto multiply_range = [&](int64_t begin, int64_t end) {
     const TestTensor input = MakeTensor({rows.begin() + begin * num_k, rows.begin() + end * num_k},
                                         {end - begin, num_k}, compute_dtype());
-    return Multiply(cpu_.get(), input, {weight});
+    return Multiply(kernels_.get(), input, {weight});
   };
   const std::vector<float> whole = multiply_range(0, 300);
   for (int64_t size : {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 37, 70}) {
@@ -105,15 +105,15 @@ TEST_P(MatMulTest, AccumulatingAddsTheFinishedSumOnce) {
   const TestTensor input = RandomTensor({9, 600}, compute_dtype(), 9);
   const TestTensor weight = RandomTensor({70, 600}, compute_dtype(), 10);
   const std::vector<float> before = RandomFloats(9 * 70, 11);
-  std::vector<float> expected = Multiply(cpu_.get(), input, {weight});
+  std::vector<float> expected = Multiply(kernels_.get(), input, {weight});
   for (size_t i = 0; i < expected.size(); ++i) expected[i] = before[i] + expected[i];
-  EXPECT_TRUE(SameBits(Multiply(cpu_.get(), input, {weight}, &before), expected));
+  EXPECT_TRUE(SameBits(Multiply(kernels_.get(), input, {weight}, &before), expected));
 }
 
 TEST_P(MatMulTest, ZeroRowsWriteNothing) {
   const TestTensor weight = RandomTensor({3, 4}, compute_dtype(), 12);
   const TestTensor input{compute_dtype(), {0, 4}, {}};
-  EXPECT_TRUE(Multiply(cpu_.get(), input, {weight}).empty());
+  EXPECT_TRUE(Multiply(kernels_.get(), input, {weight}).empty());
 }
 
 TEST_P(MatMulTest, ANanReachesItsOwnRowOnly) {
@@ -121,7 +121,7 @@ TEST_P(MatMulTest, ANanReachesItsOwnRowOnly) {
   rows[3 * 40 + 39] = std::nanf("");
   const TestTensor weight = RandomTensor({20, 40}, compute_dtype(), 14);
   const std::vector<float> output =
-      Multiply(cpu_.get(), MakeTensor(rows, {8, 40}, compute_dtype()), {weight});
+      Multiply(kernels_.get(), MakeTensor(rows, {8, 40}, compute_dtype()), {weight});
   for (size_t i = 0; i < output.size(); ++i) {
     EXPECT_EQ(std::isnan(output[i]), i / 20 == 3) << "element " << i;
   }
@@ -130,7 +130,7 @@ TEST_P(MatMulTest, ANanReachesItsOwnRowOnly) {
 TEST_P(MatMulTest, OneCopyOfTheWeightsIsKept) {
   const TestTensor weight = RandomTensor({128, 256}, DType::kF32, 15);
   const TensorView view = weight.view();
-  const auto packed = cpu_->Pack({&view, 1});
+  const auto packed = kernels_->Pack({&view, 1});
   ASSERT_TRUE(packed.ok());
   EXPECT_EQ((*packed)->num_bytes(), 128u * 256u * DTypeSize(compute_dtype()));
   EXPECT_EQ((*packed)->out_features(), 128);

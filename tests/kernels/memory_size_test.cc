@@ -2,14 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/kernels/cpu_backend_test.h"
+#include "tests/kernels/kernels_test.h"
 
 namespace tramontane {
 namespace {
 
-using MemorySizeTest = CpuBackendTest;
+using MemorySizeTest = KernelsTest;
 
-INSTANTIATE_TEST_SUITE_P(Cpu, MemorySizeTest, testing::ValuesIn(CpuCases()), CpuTestName);
+INSTANTIATE_TEST_SUITE_P(Cpu, MemorySizeTest, testing::ValuesIn(AllKernels()), KernelsTestName);
 
 TEST_P(MemorySizeTest, APackedMatrixHasTheBytesThatItsSizesSay) {
   // Around whole panels of 64 columns and whole pairs of rows.
@@ -17,7 +17,7 @@ TEST_P(MemorySizeTest, APackedMatrixHasTheBytesThatItsSizesSay) {
     for (const int64_t in_features : {1, 2, 33, 128}) {
       const TestTensor weight = RandomTensor({out_features, in_features}, DType::kBF16, 1);
       const TensorView view = weight.view();
-      const auto packed = cpu_->Pack({&view, 1});
+      const auto packed = kernels_->Pack({&view, 1});
       ASSERT_TRUE(packed.ok()) << packed.status();
       EXPECT_EQ(static_cast<int64_t>((*packed)->num_bytes()),
                 cpu::PackedMatrixBytes(out_features, in_features, compute_dtype()))
@@ -31,7 +31,7 @@ TEST_P(MemorySizeTest, APackedExpertHasTheBytesThatItsSizesSay) {
     for (const int64_t intermediate_size : {31, 32, 33, 96}) {
       const TestTensor w1 = RandomTensor({intermediate_size, hidden_size}, DType::kF32, 1);
       const TestTensor w2 = RandomTensor({hidden_size, intermediate_size}, DType::kF32, 2);
-      const auto packed = cpu_->PackExpert(w1.view(), w1.view(), w2.view());
+      const auto packed = kernels_->PackExpert(w1.view(), w1.view(), w2.view());
       ASSERT_TRUE(packed.ok()) << packed.status();
       EXPECT_EQ(static_cast<int64_t>((*packed)->num_bytes()),
                 cpu::PackedExpertBytes(hidden_size, intermediate_size, compute_dtype()))

@@ -4,13 +4,13 @@
 #include <cmath>
 
 #include "tests/kernels/attention_case.h"
-#include "tests/kernels/cpu_backend_test.h"
+#include "tests/kernels/kernels_test.h"
 
 namespace tramontane {
 namespace {
 
-using PagedAttentionTest = CpuBackendTest;
-INSTANTIATE_TEST_SUITE_P(, PagedAttentionTest, testing::ValuesIn(CpuCases()), CpuTestName);
+using PagedAttentionTest = KernelsTest;
+INSTANTIATE_TEST_SUITE_P(, PagedAttentionTest, testing::ValuesIn(AllKernels()), KernelsTestName);
 
 // A score is a sum of head_dim products over sqrt(head_dim). Queries and keys lie in [-2, 2], at
 // most 2 sqrt(2) after rotation, so that the magnitudes of its terms sum to at most
@@ -46,7 +46,7 @@ TEST_P(PagedAttentionTest, EqualsTheReference) {
     shape.num_heads = num_heads;
     shape.num_kv_heads = num_kv_heads;
     shape.head_dim = head_dim;
-    ExpectEqualsReference(cpu_.get(), reference_.get(), shape);
+    ExpectEqualsReference(kernels_.get(), reference_.get(), shape);
   }
 }
 
@@ -54,15 +54,21 @@ TEST_P(PagedAttentionTest, EqualsTheReferenceWithASlidingWindow) {
   for (const int window : {1, 2, 8, 15, 16, 17, 33, 200}) {
     AttentionShape shape;
     shape.window = window;
-    ExpectEqualsReference(cpu_.get(), reference_.get(), shape);
+    ExpectEqualsReference(kernels_.get(), reference_.get(), shape);
   }
 }
 
+// Whether products of a bf16 cache are of bf16 (docs/numerics.md).
+bool RoundsQueriesAndWeights(std::string_view kernels, int64_t head_dim) {
+  return kernels == "cpu-avx512_bf16" ||
+         (kernels == "cuda-bf16" && head_dim % 8 == 0 && head_dim <= 128);
+}
+
 // Both attend over the cache that the reference made. Where products are of bf16, queries are
-// rounded to it, which the reference is given, and weights: each by at most 2^-8 of itself, so
-// their weighted mean of values, which are at most 2, by at most 2^-8 times 2.
+// rounded to it, which the reference is given, and weights: each by at most 2^-9 of itself, and
+// with CUDA so is their sum. So their weighted mean of values, which are at most 2, moves by at
+// most 2^-8 times 2.
 TEST_P(PagedAttentionTest, EqualsTheReferenceOverABf16Cache) {
-  const bool rounds = cpu_->name() == "cpu-avx512_bf16";
   const std::vector<int64_t> lengths = {1, 15, 17, 63, 64, 65, 130, 200};
   std::vector<Chunk> chunks;
   for (size_t s = 0; s < lengths.size(); ++s) chunks.push_back({s, 0, lengths[s]});
@@ -79,7 +85,8 @@ TEST_P(PagedAttentionTest, EqualsTheReferenceOverABf16Cache) {
     if (window > 0) shape.window = window;
     AttentionCase test(shape, lengths);
     test.Rotate(reference_.get(), chunks);
-    const std::vector<float> actual = test.Attend(cpu_.get());
+    const std::vector<float> actual = test.Attend(kernels_.get());
+    const bool rounds = RoundsQueriesAndWeights(kernels_->name(), head_dim);
     if (rounds) test.RoundQueries();
     const std::vector<float> expected = test.Attend(reference_.get());
     const double tolerance = Tolerance(shape, 200) + (rounds ? 0x1p-8 * 2 : 0);
@@ -96,7 +103,7 @@ TEST_P(PagedAttentionTest, ReadsABf16Cache) {
   shape.cache_dtype = DType::kBF16;
   const std::vector<Chunk> chunks = {{0, 0, 1}};
   AttentionCase test(shape, {1});
-  const std::vector<float> actual = test.Run(cpu_.get(), chunks);
+  const std::vector<float> actual = test.Run(kernels_.get(), chunks);
   const std::vector<float> values = test.Cached(false, 0, 0);
   // With one key, attention is that key's value, for each head of the group.
   for (size_t i = 0; i < actual.size(); ++i) {
@@ -108,9 +115,10 @@ TEST_P(PagedAttentionTest, ReadsABf16Cache) {
 TEST_P(PagedAttentionTest, RoundsItsOutputOnce) {
   AttentionShape shape;
   const std::vector<Chunk> chunks = {{0, 0, 40}};
-  std::vector<float> exact = AttentionCase(shape, {40}).Run(cpu_.get(), chunks);
+  std::vector<float> exact = AttentionCase(shape, {40}).Run(kernels_.get(), chunks);
   for (float& value : exact) value = ToFloat(ToBFloat16(value));
-  EXPECT_TRUE(SameBits(AttentionCase(shape, {40}).Run(cpu_.get(), chunks, DType::kBF16), exact));
+  EXPECT_TRUE(
+      SameBits(AttentionCase(shape, {40}).Run(kernels_.get(), chunks, DType::kBF16), exact));
 }
 
 // The rows of one sequence of `length`, computed in batches that end at each of `cuts`.
@@ -137,13 +145,13 @@ TEST_P(PagedAttentionTest, AnyCutOfAPromptGivesTheSameBits) {
       shape.num_heads = 6;
       shape.window = window;
       shape.cache_dtype = cache_dtype;
-      const std::vector<float> whole = RunInChunks(cpu_.get(), shape, kLength, {kLength});
+      const std::vector<float> whole = RunInChunks(kernels_.get(), shape, kLength, {kLength});
       for (const std::vector<int64_t>& cuts : {one_by_one,
                                                {1, kLength},
                                                {16, 32, kLength},
                                                {7, 40, 41, 97, kLength},
                                                {149, kLength}}) {
-        EXPECT_TRUE(SameBits(RunInChunks(cpu_.get(), shape, kLength, cuts), whole))
+        EXPECT_TRUE(SameBits(RunInChunks(kernels_.get(), shape, kLength, cuts), whole))
             << cuts.size() << " chunks, window " << window.value_or(0);
       }
     }
@@ -160,11 +168,11 @@ TEST_P(PagedAttentionTest, AnyCutGivesTheSameBitsForAnyHeads) {
     shape.head_dim = head_dim;
     shape.cache_dtype = compute_dtype();
     if (window > 0) shape.window = window;
-    const std::vector<float> whole = RunInChunks(cpu_.get(), shape, kLength, {kLength});
+    const std::vector<float> whole = RunInChunks(kernels_.get(), shape, kLength, {kLength});
     for (const std::vector<int64_t>& cuts : {std::vector<int64_t>{1, 2, 3, 5, 18, kLength},
                                              {63, 64, 65, 127, 128, 129, kLength},
                                              {50, 67, 68, 69, 149, kLength}}) {
-      EXPECT_TRUE(SameBits(RunInChunks(cpu_.get(), shape, kLength, cuts), whole))
+      EXPECT_TRUE(SameBits(RunInChunks(kernels_.get(), shape, kLength, cuts), whole))
           << num_heads << " heads of " << head_dim << ", " << cuts.size() << " chunks";
     }
   }
@@ -193,7 +201,7 @@ TEST_P(PagedAttentionTest, ARowOfZerosHasTheSameBitsBesideALaterRow) {
     args.sequences = {&sequence, 1};
     args.num_tokens = num_rows;
     args.output = output.data();
-    cpu_->PagedAttention(args);
+    kernels_->PagedAttention(args);
     output.resize(kHeadDim);
   }
   EXPECT_TRUE(SameBits(outputs[0], outputs[1]));
@@ -202,10 +210,11 @@ TEST_P(PagedAttentionTest, ARowOfZerosHasTheSameBitsBesideALaterRow) {
 TEST_P(PagedAttentionTest, AnyBlockSizeGivesTheSameBits) {
   AttentionShape shape;
   shape.cache_dtype = compute_dtype();
-  const std::vector<float> expected = RunInChunks(cpu_.get(), shape, 100, {100});
+  const std::vector<float> expected = RunInChunks(kernels_.get(), shape, 100, {100});
   for (const int64_t block_size : {32, 48, 64, 128}) {
     shape.block_size = block_size;
-    EXPECT_TRUE(SameBits(RunInChunks(cpu_.get(), shape, 100, {30, 100}), expected)) << block_size;
+    EXPECT_TRUE(SameBits(RunInChunks(kernels_.get(), shape, 100, {30, 100}), expected))
+        << block_size;
   }
 }
 
@@ -214,9 +223,10 @@ TEST_P(PagedAttentionTest, ASequenceHasTheSameBitsInEveryBatch) {
   shape.cache_dtype = compute_dtype();
   const std::vector<int64_t> lengths = {70, 3, 40};
   AttentionCase together(shape, lengths);
-  const std::vector<float> batch = together.Run(cpu_.get(), {{2, 0, 40}, {0, 0, 70}, {1, 0, 3}});
+  const std::vector<float> batch =
+      together.Run(kernels_.get(), {{2, 0, 40}, {0, 0, 70}, {1, 0, 3}});
   AttentionCase alone(shape, lengths);
-  const std::vector<float> rows = alone.Run(cpu_.get(), {{0, 0, 70}});
+  const std::vector<float> rows = alone.Run(kernels_.get(), {{0, 0, 70}});
   const int64_t row_size = shape.num_heads * shape.head_dim;
   EXPECT_TRUE(SameBits(rows, {batch.begin() + 40 * row_size, batch.begin() + 110 * row_size}));
 }

@@ -4,13 +4,13 @@
 
 #include "kernels/rotary_angles.h"
 #include "tests/kernels/attention_case.h"
-#include "tests/kernels/cpu_backend_test.h"
+#include "tests/kernels/kernels_test.h"
 
 namespace tramontane {
 namespace {
 
-using RopeAndCacheTest = CpuBackendTest;
-INSTANTIATE_TEST_SUITE_P(, RopeAndCacheTest, testing::ValuesIn(CpuCases()), CpuTestName);
+using RopeAndCacheTest = KernelsTest;
+INSTANTIATE_TEST_SUITE_P(, RopeAndCacheTest, testing::ValuesIn(AllKernels()), KernelsTestName);
 
 TEST_P(RopeAndCacheTest, EqualsTheReferenceForEveryHeadSize) {
   for (const int64_t head_dim : {2, 24, 32, 34, 64, 128}) {
@@ -18,7 +18,7 @@ TEST_P(RopeAndCacheTest, EqualsTheReferenceForEveryHeadSize) {
     shape.head_dim = head_dim;
     const std::vector<Chunk> chunks = {{1, 0, 3}, {0, 0, 20}};
     AttentionCase actual(shape, {20, 3}), expected(shape, {20, 3});
-    actual.Run(cpu_.get(), chunks);
+    actual.Run(kernels_.get(), chunks);
     expected.Run(reference_.get(), chunks);
     ASSERT_EQ(actual.qkv().size(), expected.qkv().size());
     // Two products of at most 2 and their sum, with the same angles.
@@ -32,7 +32,7 @@ TEST_P(RopeAndCacheTest, CachesRotatedKeysAndValuesRoundedToTheCachesDtype) {
   AttentionShape shape;
   shape.cache_dtype = DType::kBF16;
   AttentionCase test(shape, {40});
-  test.Run(cpu_.get(), {{0, 0, 40}});
+  test.Run(kernels_.get(), {{0, 0, 40}});
   const int64_t key_size = shape.num_kv_heads * shape.head_dim;
   for (int64_t p = 0; p < 40; ++p) {
     const float* k = test.qkv().data() + p * shape.qkv_size() + shape.num_heads * shape.head_dim;
@@ -47,10 +47,10 @@ TEST_P(RopeAndCacheTest, CachesRotatedKeysAndValuesRoundedToTheCachesDtype) {
 TEST_P(RopeAndCacheTest, ARowHasTheSameBitsInEveryBatch) {
   AttentionShape shape;
   AttentionCase whole(shape, {50});
-  whole.Run(cpu_.get(), {{0, 0, 50}});
+  whole.Run(kernels_.get(), {{0, 0, 50}});
   const std::vector<float> all = whole.qkv();
   for (int64_t p = 0; p < 50; ++p) {
-    whole.Run(cpu_.get(), {{0, p, 1}});
+    whole.Run(kernels_.get(), {{0, p, 1}});
     EXPECT_TRUE(SameBits(whole.qkv(), {all.begin() + p * shape.qkv_size(),
                                        all.begin() + (p + 1) * shape.qkv_size()}))
         << "position " << p;

@@ -6,19 +6,19 @@
 #include "kernels/embed_tokens.h"
 #include "kernels/rms_norm.h"
 #include "kernels/route_topk.h"
-#include "tests/kernels/cpu_backend_test.h"
+#include "tests/kernels/kernels_test.h"
 
 namespace tramontane {
 namespace {
 
-using RmsNormTest = CpuBackendTest;
-INSTANTIATE_TEST_SUITE_P(, RmsNormTest, testing::ValuesIn(CpuCases()), CpuTestName);
-using RouteTopKTest = CpuBackendTest;
-INSTANTIATE_TEST_SUITE_P(, RouteTopKTest, testing::ValuesIn(CpuCases()), CpuTestName);
-using CombineExpertsTest = CpuBackendTest;
-INSTANTIATE_TEST_SUITE_P(, CombineExpertsTest, testing::ValuesIn(CpuCases()), CpuTestName);
-using EmbedTokensTest = CpuBackendTest;
-INSTANTIATE_TEST_SUITE_P(, EmbedTokensTest, testing::ValuesIn(CpuCases()), CpuTestName);
+using RmsNormTest = KernelsTest;
+INSTANTIATE_TEST_SUITE_P(, RmsNormTest, testing::ValuesIn(AllKernels()), KernelsTestName);
+using RouteTopKTest = KernelsTest;
+INSTANTIATE_TEST_SUITE_P(, RouteTopKTest, testing::ValuesIn(AllKernels()), KernelsTestName);
+using CombineExpertsTest = KernelsTest;
+INSTANTIATE_TEST_SUITE_P(, CombineExpertsTest, testing::ValuesIn(AllKernels()), KernelsTestName);
+using EmbedTokensTest = KernelsTest;
+INSTANTIATE_TEST_SUITE_P(, EmbedTokensTest, testing::ValuesIn(AllKernels()), KernelsTestName);
 
 std::vector<float> Normalise(Backend* backend, const std::vector<float>& input,
                              const std::vector<float>& weight, DType output_dtype) {
@@ -41,7 +41,7 @@ TEST_P(RmsNormTest, EqualsTheReference) {
     const auto input = RandomFloats(35 * n, 1), weight = RandomFloats(n, 2);
     const auto expected = Normalise(reference_.get(), input, weight, DType::kF32);
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      const auto actual = Normalise(cpu_.get(), input, weight, dtype);
+      const auto actual = Normalise(kernels_.get(), input, weight, dtype);
       // Half the relative error of a sum of n squares, then four operations, on either side.
       const double relative =
           (static_cast<double>(n) + 10) * kEpsilon + (dtype == DType::kBF16 ? kBf16Step / 2 : 0);
@@ -56,11 +56,12 @@ TEST_P(RmsNormTest, EqualsTheReference) {
 TEST_P(RmsNormTest, ARowHasTheSameBitsInEveryBatch) {
   const int64_t n = 777;
   const auto input = RandomFloats(70 * n, 3), weight = RandomFloats(n, 4);
-  const auto whole = Normalise(cpu_.get(), input, weight, compute_dtype());
+  const auto whole = Normalise(kernels_.get(), input, weight, compute_dtype());
   for (int64_t r = 0; r < 70; ++r) {
-    EXPECT_TRUE(SameBits(Normalise(cpu_.get(), {input.begin() + r * n, input.begin() + (r + 1) * n},
-                                   weight, compute_dtype()),
-                         {whole.begin() + r * n, whole.begin() + (r + 1) * n}))
+    EXPECT_TRUE(
+        SameBits(Normalise(kernels_.get(), {input.begin() + r * n, input.begin() + (r + 1) * n},
+                           weight, compute_dtype()),
+                 {whole.begin() + r * n, whole.begin() + (r + 1) * n}))
         << "row " << r;
   }
 }
@@ -90,7 +91,7 @@ TEST_P(RouteTopKTest, EqualsTheReference) {
     for (const int64_t top_k : {int64_t{1}, int64_t{2}, num_experts}) {
       if (top_k > num_experts) continue;
       const auto logits = RandomFloats(300 * num_experts, 5, 10.0f);
-      const Routes actual = Route(cpu_.get(), logits, num_experts, top_k);
+      const Routes actual = Route(kernels_.get(), logits, num_experts, top_k);
       const Routes expected = Route(reference_.get(), logits, num_experts, top_k);
       EXPECT_EQ(actual.expert_ids, expected.expert_ids) << num_experts << " experts";
       for (size_t i = 0; i < actual.weights.size(); ++i) {
@@ -103,12 +104,13 @@ TEST_P(RouteTopKTest, EqualsTheReference) {
 }
 
 TEST_P(RouteTopKTest, OfEqualWeightsTheLowerExpertComesFirst) {
-  const Routes routes = Route(cpu_.get(), {1, 3, 2, 3, 3, 0, 3, 1, 5, 5, 5, 5, 5, 5, 5, 5}, 8, 3);
+  const Routes routes =
+      Route(kernels_.get(), {1, 3, 2, 3, 3, 0, 3, 1, 5, 5, 5, 5, 5, 5, 5, 5}, 8, 3);
   EXPECT_EQ(routes.expert_ids, (std::vector<int32_t>{1, 3, 4, 0, 1, 2}));
 }
 
 TEST_P(RouteTopKTest, WeightsSumToOneHoweverLargeTheLogits) {
-  const Routes routes = Route(cpu_.get(), {3e38f, -3e38f, 2e38f, 0, 100, 99, -100, 0}, 4, 2);
+  const Routes routes = Route(kernels_.get(), {3e38f, -3e38f, 2e38f, 0, 100, 99, -100, 0}, 4, 2);
   EXPECT_EQ(routes.expert_ids, (std::vector<int32_t>{0, 1, 0, 1}));
   EXPECT_FLOAT_EQ(routes.weights[0] + routes.weights[1], 1.0f);
   EXPECT_FLOAT_EQ(routes.weights[2] + routes.weights[3], 1.0f);
@@ -134,12 +136,13 @@ TEST_P(CombineExpertsTest, EqualsTheReferenceForUnalignedRowsOfBothDtypes) {
         if (wants_moe) sum.insert(sum.end(), moe.begin(), moe.end());
         return sum;
       };
-      const auto actual = combine(cpu_.get(), true), expected = combine(reference_.get(), true);
+      const auto actual = combine(kernels_.get(), true), expected = combine(reference_.get(), true);
       for (size_t i = 0; i < actual.size(); ++i) {
         // Eight roundings of sums that stay below 4.
         ASSERT_NEAR(actual[i], expected[i], 32 * kEpsilon) << n << " columns, element " << i;
       }
-      EXPECT_TRUE(SameBits(combine(cpu_.get(), false), {actual.begin(), actual.begin() + 7 * n}));
+      EXPECT_TRUE(
+          SameBits(combine(kernels_.get(), false), {actual.begin(), actual.begin() + 7 * n}));
     }
   }
 }
@@ -150,7 +153,7 @@ TEST_P(EmbedTokensTest, CopiesRowsOfEveryDtypeExactly) {
     const TensorView view = embedding.view();
     const std::vector<int32_t> token_ids = {8, 0, 3, 3, 1};
     std::vector<float> actual = Poisoned(5 * 37), expected = Poisoned(5 * 37);
-    cpu_->EmbedTokens({&view, token_ids.data(), actual.data(), 5});
+    kernels_->EmbedTokens({&view, token_ids.data(), actual.data(), 5});
     reference_->EmbedTokens({&view, token_ids.data(), expected.data(), 5});
     EXPECT_TRUE(SameBits(actual, expected));
   }

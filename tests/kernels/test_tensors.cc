@@ -5,7 +5,6 @@
 #include <cstring>
 #include <utility>
 
-#include "kernels/cpu/isa.h"
 #include "kernels/elements.h"
 #include "model/check.h"
 
@@ -87,31 +86,6 @@ std::vector<float> Poisoned(int64_t count) {
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   if (a.size() != b.size() || a.empty()) return a.size() == b.size();
   return std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-std::vector<CpuCase> CpuCases() {
-  std::vector<CpuCase> cases;
-  for (const char* isa : {"avx512_bf16", "avx512", "avx2", "portable"}) {
-    if (cpu::FindKernels(isa) == nullptr) continue;
-    cases.push_back({isa, DType::kBF16});
-    // In f32 mode avx512_bf16 is avx512.
-    if (std::string(isa) != "avx512_bf16") cases.push_back({isa, DType::kF32});
-  }
-  return cases;
-}
-
-std::string CpuCaseName(const CpuCase& cpu_case) {
-  return cpu_case.isa + "_" + std::string(DTypeName(cpu_case.compute_dtype));
-}
-
-std::unique_ptr<Backend> MakeCpuBackend(const CpuCase& cpu_case) {
-  CpuBackendOptions options;
-  options.isa = cpu_case.isa;
-  options.compute_dtype = cpu_case.compute_dtype;
-  options.num_threads = 2;
-  auto backend = CreateCpuBackend(options);
-  TRAMONTANE_CHECK(backend.ok());
-  return *std::move(backend);
 }
 
 }  // namespace tramontane

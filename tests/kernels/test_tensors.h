@@ -3,12 +3,9 @@
 #define TRAMONTANE_TESTS_KERNELS_TEST_TENSORS_H_
 
 #include <cstdint>
-#include <memory>
 #include <random>
-#include <string>
 #include <vector>
 
-#include "kernels/backend.h"
 #include "model/dtype.h"
 #include "model/tensor_view.h"
 
@@ -42,17 +39,6 @@ std::vector<float> Poisoned(int64_t count);
 
 // Whether both hold the same bits, NaN included.
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b);
-
-// An instruction set that this machine has, with a compute dtype.
-struct CpuCase {
-  std::string isa;
-  DType compute_dtype;
-};
-std::vector<CpuCase> CpuCases();
-std::string CpuCaseName(const CpuCase& cpu_case);
-
-// Two threads, so that work is shared out even on a machine with one processor.
-std::unique_ptr<Backend> MakeCpuBackend(const CpuCase& cpu_case);
 
 }  // namespace tramontane
 

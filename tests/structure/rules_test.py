@@ -59,7 +59,9 @@ class RulesTest(unittest.TestCase):
 
     def test_cuda_is_refused_outside_its_folder(self):
         self.assert_include("kernels/cpu/a.cc", "cuda_runtime.h", refused=True)
+        self.assert_include("tests/kernels/a_test.cc", "cuda_runtime.h", refused=True)
         self.assert_include("kernels/cuda/a.cc", "cuda_runtime.h", refused=False)
+        self.assert_include("tests/kernels/cuda_emulation/a.cc", "cuda_runtime.h", refused=False)
 
     def test_a_core_that_links_transport_is_refused(self):
         self.assert_one_fault("link_direction", {

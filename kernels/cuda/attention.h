@@ -1,0 +1,37 @@
+// What the kernels of paged attention take.
+#ifndef TRAMONTANE_KERNELS_CUDA_ATTENTION_H_
+#define TRAMONTANE_KERNELS_CUDA_ATTENTION_H_
+
+#include <cstdint>
+
+#include "kernels/cuda/context.h"
+#include "kernels/kv_layout.h"
+
+namespace tramontane::cuda {
+
+struct Attention {
+  const float* qkv = nullptr;  // [num_tokens, (num_heads + 2 * num_kv_heads) * head_dim]
+  void* output = nullptr;      // [num_tokens, num_heads * head_dim] of output_dtype
+  DType output_dtype = DType::kF32;
+  KvLayer cache;
+  int num_heads = 0;
+  int group = 0;    // heads that share keys and values
+  int window = 0;   // positions; no window: more than there are
+  float scale = 0;  // 1 / sqrt(head_dim)
+  BatchPlan plan;
+  // Of the plan's few queries, a row for each split: values' sums [kDim], then maximum and weight.
+  float* partial_sums = nullptr;
+  float2* partial_stats = nullptr;
+};
+
+// Products in bf16: head_dim a multiple of 8, at most 128, over a cache in bf16. `few` are queries
+// of decode rows and short chunks, `many` those of long ones; the bits of a row are the same.
+void AttendFew(Context& context, const Attention& args);
+void AttendMany(Context& context, const Attention& args);
+// In float32, one warp a row and head: any cache, head_dim up to kMaxHeadDim.
+inline constexpr int kMaxHeadDim = 256;
+void AttendInFloat(Context& context, const Attention& args, int64_t num_tokens);
+
+}  // namespace tramontane::cuda
+
+#endif  // TRAMONTANE_KERNELS_CUDA_ATTENTION_H_

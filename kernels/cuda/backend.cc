@@ -1,0 +1,164 @@
+#include "kernels/backend.h"
+
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cuda/context.h"
+#include "kernels/cuda/memory.h"
+#include "kernels/cuda/operations.h"
+#include "kernels/cuda/packed_weights.h"
+#include "kernels/cuda/weight_stream.h"
+
+namespace tramontane {
+namespace {
+
+// The oldest that has bf16 tensor cores and asynchronous copies to shared memory.
+constexpr int kOldestMajor = 8;
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const CudaBackendOptions& options, cudaStream_t stream)
+      : context_(options.device, options.compute_dtype, stream),
+        stream_(context_),
+        name_("cuda-" + std::string(DTypeName(options.compute_dtype))) {}
+
+  std::string_view name() const override { return name_; }
+  DType compute_dtype() const override { return context_.compute_dtype; }
+
+  absl::StatusOr<Buffer> Allocate(size_t num_bytes) override {
+    context_.Use();
+    return cuda::AllocateDevice(num_bytes);
+  }
+  absl::StatusOr<Buffer> AllocateShared(size_t num_bytes) override {
+    context_.Use();
+    return cuda::AllocatePinned(num_bytes);
+  }
+
+  absl::Status Finish() override {
+    context_.Use();
+    context_.Finish();
+    if (!context_.failed()) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat(
+        "CUDA device ", context_.device, ": ", context_.failed_call(), ": ",
+        cudaGetErrorString(context_.error()),
+        context_.error() == cudaErrorMemoryAllocation
+            ? "; leave more device memory free: host fewer experts on it or hold fewer tokens in "
+              "its KV cache"
+            : "; nothing more is computed on it: restart this process, and look at the device's "
+              "health if it happens again"));
+  }
+
+  absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const TensorView> stacked) override {
+    context_.Use();
+    return cuda::DeviceMatrix::Stack(stream_, stacked);
+  }
+  absl::StatusOr<std::unique_ptr<PackedExpert>> PackExpert(const TensorView& w1,
+                                                           const TensorView& w3,
+                                                           const TensorView& w2) override {
+    context_.Use();
+    return cuda::DeviceExpert::Make(stream_, w1, w3, w2);
+  }
+  absl::StatusOr<EmbeddingTable> PlaceEmbedding(const TensorView& embedding) override {
+    context_.Use();
+    absl::StatusOr<Buffer> memory = cuda::AllocateDevice(embedding.num_bytes());
+    if (!memory.ok()) return memory.status();
+    const absl::Status copied = stream_.CopyBytes(embedding, memory->bytes());
+    if (!copied.ok()) return copied;
+    EmbeddingTable table{embedding, *std::move(memory)};
+    table.view.bytes = table.memory.bytes();
+    return table;
+  }
+
+  void Copy(const void* from, void* to, size_t num_bytes) override {
+    context_.Use();
+    if (num_bytes == 0 || context_.failed()) return;
+    context_.Check(cudaMemcpyAsync(to, from, num_bytes, cudaMemcpyDefault, context_.stream()),
+                   "copying");
+  }
+
+  void EmbedTokens(const EmbedTokensArgs& args) override { Run(cuda::EmbedTokens, args); }
+  void RmsNorm(const RmsNormArgs& args) override { Run(cuda::RmsNorm, args); }
+  void MatMul(const MatMulArgs& args) override { Run(cuda::MatMul, args); }
+  void RopeAndCache(const RopeAndCacheArgs& args) override { Run(cuda::RopeAndCache, args); }
+  void PagedAttention(const PagedAttentionArgs& args) override { Run(cuda::PagedAttention, args); }
+  void RouteTopK(const RouteTopKArgs& args) override { Run(cuda::RouteTopK, args); }
+  void ExpertFfn(const ExpertFfnArgs& args) override { Run(cuda::ExpertFfn, args); }
+  void CombineExperts(const CombineExpertsArgs& args) override { Run(cuda::CombineExperts, args); }
+
+ private:
+  template <typename Args>
+  void Run(void (*operation)(cuda::Context&, const Args&), const Args& args) {
+    context_.Use();
+    operation(context_, args);
+  }
+
+  cuda::Context context_;
+  cuda::WeightStream stream_;
+  const std::string name_;
+};
+
+absl::Status CudaError(const char* call, cudaError_t error) {
+  (void)cudaGetLastError();
+  return absl::InternalError(absl::StrCat(call, ": ", cudaGetErrorString(error)));
+}
+
+// "13.0" of 13000.
+std::string Version(int version) { return absl::StrCat(version / 1000, ".", version % 1000 / 10); }
+
+absl::StatusOr<int> CountDevices() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) return count;
+  (void)cudaGetLastError();
+  int driver = 0, runtime = 0;
+  (void)cudaDriverGetVersion(&driver);
+  (void)cudaRuntimeGetVersion(&runtime);
+  if (error == cudaErrorInsufficientDriver && driver > 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("expected a driver for CUDA ", Version(runtime), " or later, found one for ",
+                     Version(driver), "; update the driver, or compute on the CPU"));
+  }
+  if (error == cudaSuccess || error == cudaErrorNoDevice || driver == 0) {
+    return absl::FailedPreconditionError(
+        "expected a CUDA device, found none: this build has CUDA, this machine no device or no "
+        "driver; run it where there is one, or compute on the CPU");
+  }
+  return CudaError("looking for CUDA devices", error);
+}
+
+absl::Status CheckCapability(int device) {
+  cudaDeviceProp properties;
+  const cudaError_t error = cudaGetDeviceProperties(&properties, device);
+  if (error != cudaSuccess) return CudaError("asking for the device's properties", error);
+  if (properties.major >= kOldestMajor) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("expected a device of compute capability ", kOldestMajor, ".0 or later, found ",
+                   properties.major, ".", properties.minor, " (", properties.name, ", device ",
+                   device, "); choose another device, or compute on the CPU"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(const CudaBackendOptions& options) {
+  if (options.compute_dtype == DType::kF16) {
+    return absl::InvalidArgumentError(
+        "expected the compute dtype bf16 or f32, found f16; choose one of those");
+  }
+  const absl::StatusOr<int> count = CountDevices();
+  if (!count.ok()) return count.status();
+  if (options.device < 0 || options.device >= *count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected a device from 0 to ", *count - 1, ", found ", options.device));
+  }
+  if (const absl::Status capable = CheckCapability(options.device); !capable.ok()) return capable;
+  cudaError_t error = cudaSetDevice(options.device);
+  cudaStream_t stream = nullptr;
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  if (error != cudaSuccess) return CudaError("preparing the CUDA device", error);
+  return std::make_unique<CudaBackend>(options, stream);
+}
+
+}  // namespace tramontane

@@ -1,0 +1,126 @@
+#include "kernels/cuda/batch_plan.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cuda/context.h"
+
+namespace tramontane::cuda {
+namespace {
+
+// Chunks with at most so many queries go to blocks that take a split each: a few rows at the end of
+// a long context would keep few blocks busy for long otherwise. No bit depends on it.
+constexpr int64_t kFewQueries = 64;
+
+struct Lists {
+  std::vector<PlannedRow> rows;
+  std::vector<int32_t> pages;
+  std::vector<PlannedQueries> few, many;
+  int max_splits = 0;
+  int64_t num_partials = 0;
+};
+
+void PlanSequence(const SequenceRows& sequence, int64_t group, const KvLayer& cache, Lists& lists) {
+  const auto first_page = static_cast<int32_t>(lists.pages.size());
+  const int64_t last_position = sequence.first_position + sequence.num_rows - 1;
+  const auto num_pages = static_cast<size_t>(last_position / cache.block_size + 1);
+  lists.pages.insert(lists.pages.end(), sequence.page_table.begin(),
+                     sequence.page_table.begin() + static_cast<std::ptrdiff_t>(num_pages));
+  for (int64_t r = 0; r < sequence.num_rows; ++r) {
+    lists.rows[static_cast<size_t>(sequence.first_row + r)] = {
+        static_cast<int32_t>(sequence.first_position + r), first_page};
+  }
+  const int64_t num_queries = sequence.num_rows * group;
+  const bool few = num_queries <= kFewQueries;
+  const int64_t step = few ? kWarpQueries : kBlockQueries;
+  for (int64_t q = 0; q < num_queries; q += step) {
+    const int64_t count = std::min(step, num_queries - q);
+    const int64_t position = sequence.first_position + (q + count - 1) / group;
+    const int64_t num_splits = position / kSplitPositions + 1;
+    PlannedQueries planned = {static_cast<int32_t>(sequence.first_row),
+                              static_cast<int32_t>(sequence.first_position),
+                              static_cast<int32_t>(last_position),
+                              first_page,
+                              static_cast<int32_t>(q),
+                              static_cast<int32_t>(count),
+                              static_cast<int32_t>(num_splits),
+                              static_cast<int32_t>(lists.num_partials)};
+    if (few) {
+      lists.max_splits = std::max(lists.max_splits, static_cast<int>(num_splits));
+      lists.num_partials += cache.num_kv_heads * num_splits * count;
+    }
+    (few ? lists.few : lists.many).push_back(planned);
+  }
+}
+
+// Appends the elements, 16-byte aligned; returns their offset.
+template <typename T>
+size_t Append(const std::vector<T>& elements, std::vector<std::byte>& content) {
+  const size_t offset = (content.size() + 15) / 16 * 16;
+  content.resize(offset + elements.size() * sizeof(T));
+  if (!elements.empty()) {
+    std::memcpy(content.data() + offset, elements.data(), elements.size() * sizeof(T));
+  }
+  return offset;
+}
+
+}  // namespace
+
+BatchPlans::~BatchPlans() {
+  for (const Slot& slot : slots_) (void)cudaFree(slot.bytes);
+}
+
+BatchPlan BatchPlans::Prepare(Context& context, std::span<const SequenceRows> sequences,
+                              int64_t num_rows, int64_t num_heads, const KvLayer& cache) {
+  Lists lists;
+  lists.rows.resize(static_cast<size_t>(num_rows));
+  for (const SequenceRows& sequence : sequences) {
+    PlanSequence(sequence, num_heads / cache.num_kv_heads, cache, lists);
+  }
+  content_.clear();
+  const std::vector<size_t> sizes = {lists.rows.size(), lists.few.size(), lists.many.size(),
+                                     lists.pages.size()};
+  Append(sizes, content_);  // equal contents are of equal lists
+  const size_t rows = Append(lists.rows, content_), few = Append(lists.few, content_),
+               many = Append(lists.many, content_), pages = Append(lists.pages, content_);
+  ++clock_;
+  Slot* oldest = &slots_[0];
+  for (Slot& slot : slots_) {
+    if (slot.content == content_) {
+      slot.last_used = clock_;
+      return slot.plan;
+    }
+    if (slot.last_used < oldest->last_used) oldest = &slot;
+  }
+  Slot& slot = *oldest;
+  slot.last_used = clock_;
+  const auto size = static_cast<int64_t>(content_.size());
+  if (size > slot.size) {
+    context.Check(cudaFree(slot.bytes), "freeing a batch's plan");
+    slot.bytes = nullptr;
+    slot.size = 0;
+    void* bytes = nullptr;
+    const int64_t enough = std::max<int64_t>(2 * size, 65536);
+    context.Check(cudaMalloc(&bytes, static_cast<size_t>(enough)), "allocating a batch's plan");
+    if (context.failed()) return {};
+    slot.bytes = static_cast<std::byte*>(bytes);
+    slot.size = enough;
+  }
+  std::byte* const staged = context.Stage(size);
+  std::memcpy(staged, content_.data(), content_.size());
+  context.Check(cudaMemcpyAsync(slot.bytes, staged, content_.size(), cudaMemcpyHostToDevice,
+                                context.stream()),
+                "copying a batch's plan");
+  slot.content.swap(content_);
+  slot.plan.rows = reinterpret_cast<const PlannedRow*>(slot.bytes + rows);
+  slot.plan.few = reinterpret_cast<const PlannedQueries*>(slot.bytes + few);
+  slot.plan.many = reinterpret_cast<const PlannedQueries*>(slot.bytes + many);
+  slot.plan.pages = reinterpret_cast<const int32_t*>(slot.bytes + pages);
+  slot.plan.num_few = static_cast<int>(lists.few.size());
+  slot.plan.num_many = static_cast<int>(lists.many.size());
+  slot.plan.max_splits = lists.max_splits;
+  slot.plan.num_partials = lists.num_partials;
+  return slot.plan;
+}
+
+}  // namespace tramontane::cuda

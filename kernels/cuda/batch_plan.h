@@ -1,0 +1,84 @@
+// Which rows of a batch belong to which sequence, as kernels read it.
+#ifndef TRAMONTANE_KERNELS_CUDA_BATCH_PLAN_H_
+#define TRAMONTANE_KERNELS_CUDA_BATCH_PLAN_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/kv_layout.h"
+
+namespace tramontane::cuda {
+
+class Context;
+
+// Attention reads keys in tiles of this many absolute positions, and starts its softmax anew at
+// every multiple of kSplitPositions; the splits' results are merged in order.
+inline constexpr int kTilePositions = 64;
+inline constexpr int kSplitPositions = 256;
+// Rows of queries that a warp takes at once, and a block of threads in long chunks.
+inline constexpr int kWarpQueries = 16;
+inline constexpr int kBlockQueries = 64;
+
+// One row of the batch.
+struct PlannedRow {
+  int32_t position;
+  int32_t first_page;  // of its sequence, in `pages`
+};
+
+// Some queries of one sequence. Query q of a sequence is head q % group of its row q / group, where
+// a group is the heads that share keys and values.
+struct PlannedQueries {
+  int32_t first_row;       // of the sequence, in the batch
+  int32_t first_position;  // of that row
+  int32_t
+      last_position;   // of the sequence's rows in this batch: what lies behind is not cached yet
+  int32_t first_page;  // of the sequence, in `pages`
+  int32_t first_query;
+  int32_t num_queries;
+  int32_t num_splits;     // up to the last query's position
+  int32_t first_partial;  // of the batch's partial results: [num_kv_heads, num_splits, num_queries]
+};
+
+// On the device. Few queries: at most kWarpQueries each, for blocks that take a split. Many: at
+// most kBlockQueries each, for blocks that take all splits.
+struct BatchPlan {
+  const PlannedRow* rows = nullptr;  // [num_rows]
+  const int32_t* pages = nullptr;
+  const PlannedQueries* few = nullptr;
+  const PlannedQueries* many = nullptr;
+  int num_few = 0;
+  int num_many = 0;
+  int max_splits = 0;        // of `few`
+  int64_t num_partials = 0;  // rows
+};
+
+// The plans of the last few batches. Layers come with the same batch one after the other, so that
+// most calls find theirs and upload nothing.
+class BatchPlans {
+ public:
+  ~BatchPlans();
+
+  BatchPlan Prepare(Context& context, std::span<const SequenceRows> sequences, int64_t num_rows,
+                    int64_t num_heads, const KvLayer& cache);
+
+ private:
+  struct Slot {
+    std::vector<std::byte> content;
+    BatchPlan plan;  // with offsets into `bytes` made addresses
+    std::byte* bytes = nullptr;
+    int64_t size = 0;
+    int64_t last_used = 0;
+  };
+
+  // Two micro-batches take turns; a third and a fourth are for batches of their last layers.
+  std::array<Slot, 4> slots_;
+  int64_t clock_ = 0;
+  std::vector<std::byte> content_;  // of the batch in hand
+};
+
+}  // namespace tramontane::cuda
+
+#endif  // TRAMONTANE_KERNELS_CUDA_BATCH_PLAN_H_

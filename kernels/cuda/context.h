@@ -1,0 +1,87 @@
+// What the operations of one CUDA backend share: a stream, memory between kernels, the first error.
+#ifndef TRAMONTANE_KERNELS_CUDA_CONTEXT_H_
+#define TRAMONTANE_KERNELS_CUDA_CONTEXT_H_
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/cuda/batch_plan.h"
+#include "model/dtype.h"
+
+namespace tramontane::cuda {
+
+// Device memory that only grows; an operation's intermediate results. What it holds is lost at the
+// next Reserve.
+class Scratch {
+ public:
+  ~Scratch();
+  // At least `num_bytes`, aligned to 256; null after an error, which goes to `context`.
+  std::byte* Reserve(class Context& context, int64_t num_bytes);
+
+ private:
+  std::byte* bytes_ = nullptr;
+  int64_t size_ = 0;
+};
+
+// Used by one thread at a time. Once an operation has failed, nothing more is queued.
+class Context {
+ public:
+  // Takes over `stream`, of `device_index`.
+  Context(int device_index, DType dtype, cudaStream_t stream);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // Makes the device the calling thread's current one.
+  void Use() { Check(cudaSetDevice(device), "cudaSetDevice"); }
+
+  cudaStream_t stream() const { return stream_; }
+  bool failed() const { return error_ != cudaSuccess; }
+  cudaError_t error() const { return error_; }
+  const char* failed_call() const { return failed_call_; }
+  // Keeps the first error, and the static string that says what failed.
+  void Check(cudaError_t error, const char* call);
+
+  // Host memory that kernels read too, aligned to 16 bytes, until the next Finish.
+  std::byte* Stage(int64_t num_bytes);
+  template <typename T>
+  T* StageArray(int64_t count) {
+    return reinterpret_cast<T*>(Stage(count * static_cast<int64_t>(sizeof(T))));
+  }
+
+  // Waits for the stream; staged memory is free again.
+  void Finish();
+
+  const int device;
+  const DType compute_dtype;
+  Scratch rows;       // inputs laid out for a matrix product
+  Scratch activated;  // silu(w1 x) * (w3 x)
+  Scratch answers;    // of experts, before they are copied out
+  Scratch partials;   // of attention's splits
+  BatchPlans plans;   // sequences and page tables of the last batches, on the device
+  float* inverse_frequencies = nullptr;  // [head_dim / 2] on the device; of the two below
+  double rope_theta = 0;
+  int64_t head_dim = 0;
+
+ private:
+  struct Block {
+    std::byte* bytes;
+    int64_t size;
+    bool pinned;
+  };
+  void ReleaseBlocks();
+
+  cudaStream_t stream_;
+  cudaError_t error_ = cudaSuccess;
+  const char* failed_call_ = "";
+  std::vector<Block> blocks_;  // staging; the last is being filled
+  int64_t used_ = 0;           // of the last block
+};
+
+}  // namespace tramontane::cuda
+
+#endif  // TRAMONTANE_KERNELS_CUDA_CONTEXT_H_

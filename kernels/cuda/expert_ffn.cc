@@ -1,0 +1,110 @@
+#include "kernels/expert_ffn.h"
+
+#include <vector>
+
+#include "kernels/cuda/move_rows.h"
+#include "kernels/cuda/operations.h"
+#include "kernels/cuda/packed_weights.h"
+#include "kernels/cuda/products.h"
+
+namespace tramontane::cuda {
+namespace {
+
+const DeviceExpert& Expert(const ExpertRows& group) {
+  return static_cast<const DeviceExpert&>(*group.expert);
+}
+
+int64_t NumRows(const ExpertRows& group) { return static_cast<int64_t>(group.input.size()); }
+
+// Rows of all groups one after the other, in memory between two kernels.
+struct GroupedRows {
+  // `row_bytes` of each group; whole units of 16 bytes in `stride`.
+  template <typename RowBytes>
+  GroupedRows(Context& context, Scratch& scratch, const ExpertFfnArgs& args,
+              const RowBytes& row_bytes) {
+    int64_t num_bytes = 0;
+    for (const ExpertRows& group : args.groups) {
+      first_byte.push_back(num_bytes);
+      num_bytes += (NumRows(group) * row_bytes(group) + 15) / 16 * 16;
+    }
+    bytes = scratch.Reserve(context, num_bytes);
+  }
+
+  std::byte* group(size_t g) const { return bytes + first_byte[g]; }
+
+  std::vector<int64_t> first_byte;  // [groups]
+  std::byte* bytes = nullptr;
+};
+
+// Every row to its place in `rows`, padded.
+void GatherRows(Context& context, const ExpertFfnArgs& args, int64_t element_bytes,
+                const GroupedRows& rows) {
+  int64_t num_rows = 0;
+  for (const ExpertRows& group : args.groups) num_rows += NumRows(group);
+  auto* const moves = context.StageArray<RowMove>(num_rows);
+  RowMove* move = moves;
+  for (size_t g = 0; g < args.groups.size(); ++g) {
+    const DeviceMatrix& w13 = Expert(args.groups[g]).w13();
+    const int64_t row_bytes = w13.in_features() * element_bytes;
+    const int64_t padded_bytes = w13.padded_in_features() * element_bytes;
+    std::byte* to = rows.group(g);
+    for (const std::byte* input : args.groups[g].input) {
+      *move++ = {ReadableRow(context, input, row_bytes), to, row_bytes, padded_bytes};
+      to += padded_bytes;
+    }
+  }
+  MoveRows(context, moves, num_rows);
+}
+
+// Answers to where they are wanted, with wide stores, as that may be the host's memory: pieces of
+// each group's, so that many blocks of threads are at work.
+void StoreAnswers(Context& context, const ExpertFfnArgs& args, int64_t element_bytes,
+                  const GroupedRows& answers) {
+  constexpr int64_t kPieceBytes = 8192;
+  std::vector<RowMove> pieces;
+  for (size_t g = 0; g < args.groups.size(); ++g) {
+    const int64_t num_bytes =
+        NumRows(args.groups[g]) * Expert(args.groups[g]).hidden_size() * element_bytes;
+    for (int64_t at = 0; at < num_bytes; at += kPieceBytes) {
+      const int64_t size = num_bytes - at < kPieceBytes ? num_bytes - at : kPieceBytes;
+      pieces.push_back({answers.group(g) + at, args.groups[g].output + at, size, size});
+    }
+  }
+  auto* const moves = context.StageArray<RowMove>(static_cast<int64_t>(pieces.size()));
+  for (size_t i = 0; i < pieces.size(); ++i) moves[i] = pieces[i];
+  MoveRows(context, moves, static_cast<int64_t>(pieces.size()));
+}
+
+}  // namespace
+
+void ExpertFfn(Context& context, const ExpertFfnArgs& args) {
+  const auto element_bytes = static_cast<int64_t>(DTypeSize(context.compute_dtype));
+  const GroupedRows rows(context, context.rows, args, [&](const ExpertRows& group) {
+    return Expert(group).w13().padded_in_features() * element_bytes;
+  });
+  const GroupedRows activated(context, context.activated, args, [&](const ExpertRows& group) {
+    return Expert(group).w2().padded_in_features() * element_bytes;
+  });
+  const GroupedRows answers(context, context.answers, args, [&](const ExpertRows& group) {
+    return Expert(group).hidden_size() * element_bytes;
+  });
+  if (context.failed()) return;
+  GatherRows(context, args, element_bytes, rows);
+  std::vector<Product> products;
+  for (size_t g = 0; g < args.groups.size(); ++g) {
+    const DeviceExpert& expert = Expert(args.groups[g]);
+    products.push_back(expert.w13().MakeProduct(rows.group(g), NumRows(args.groups[g]),
+                                                activated.group(g),
+                                                expert.w2().padded_in_features()));
+  }
+  RunProducts(context, products, Epilogue::kSwiGlu);
+  for (size_t g = 0; g < args.groups.size(); ++g) {
+    const DeviceExpert& expert = Expert(args.groups[g]);
+    products[g] = expert.w2().MakeProduct(activated.group(g), NumRows(args.groups[g]),
+                                          answers.group(g), expert.hidden_size());
+  }
+  RunProducts(context, products, Epilogue::kStore);
+  StoreAnswers(context, args, element_bytes, answers);
+}
+
+}  // namespace tramontane::cuda

@@ -1,0 +1,110 @@
+#include "kernels/cuda/memory.h"
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <mutex>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+
+namespace tramontane::cuda {
+namespace {
+
+// Which addresses are kernels' memory. Buffers may outlive their backend, so this is the process's.
+class Ranges {
+ public:
+  static Ranges& Get() {
+    static Ranges* const ranges = new Ranges;  // never destroyed: buffers may be, after main
+    return *ranges;
+  }
+
+  void Add(const std::byte* begin, size_t size) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    size_of_[begin] = size;
+  }
+
+  void Remove(const std::byte* begin) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    size_of_.erase(begin);
+  }
+
+  bool Contains(const std::byte* bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto after = size_of_.upper_bound(bytes);
+    if (after == size_of_.begin()) return false;
+    --after;
+    return static_cast<size_t>(bytes - after->first) < after->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const std::byte*, size_t, std::less<>> size_of_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Frees wait for the kernels that are queued, so that none reads memory that is gone.
+void ReleaseDevice(std::byte* bytes, size_t) {
+  Ranges::Get().Remove(bytes);
+  (void)cudaFree(bytes);  // an error here is an earlier one, which Finish reports
+}
+
+void ReleasePinned(std::byte* bytes, size_t) {
+  Ranges::Get().Remove(bytes);
+  (void)cudaFreeHost(bytes);
+}
+
+absl::Status OutOfDeviceMemory(size_t num_bytes, cudaError_t error) {
+  (void)cudaGetLastError();
+  if (error != cudaErrorMemoryAllocation) {
+    return absl::InternalError(absl::StrCat(
+        "allocating ", num_bytes, " bytes on the CUDA device: ", cudaGetErrorString(error)));
+  }
+  size_t free_bytes = 0, total_bytes = 0;
+  (void)cudaMemGetInfo(&free_bytes, &total_bytes);
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "expected ", num_bytes, " bytes of device memory, found ", free_bytes, " free of ",
+      total_bytes,
+      "; host fewer experts on this device, hold fewer tokens in its KV cache, or end what else "
+      "runs there"));
+}
+
+}  // namespace
+
+absl::StatusOr<Buffer> AllocateDevice(size_t num_bytes) {
+  if (num_bytes == 0) return Buffer();
+  void* bytes = nullptr;
+  cudaError_t error = cudaMalloc(&bytes, num_bytes);
+  if (error != cudaSuccess) return OutOfDeviceMemory(num_bytes, error);
+  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes);
+  Buffer buffer(static_cast<std::byte*>(bytes), num_bytes, &ReleaseDevice);
+  error = cudaMemset(bytes, 0, num_bytes);
+  // The default stream's work is not ordered with that of streams which do not block on it.
+  if (error == cudaSuccess) error = cudaStreamSynchronize(nullptr);
+  if (error != cudaSuccess) return OutOfDeviceMemory(num_bytes, error);
+  return buffer;
+}
+
+absl::StatusOr<Buffer> AllocatePinned(size_t num_bytes) {
+  if (num_bytes == 0) return Buffer();
+  void* bytes = nullptr;
+  const cudaError_t error =
+      cudaHostAlloc(&bytes, num_bytes, cudaHostAllocMapped | cudaHostAllocPortable);
+  if (error != cudaSuccess) {
+    (void)cudaGetLastError();
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "expected ", num_bytes, " bytes of pinned memory, found that there are not that many (",
+        cudaGetErrorString(error), "); raise the limit of locked memory, or stop other processes"));
+  }
+  std::memset(bytes, 0, num_bytes);
+  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes);
+  return Buffer(static_cast<std::byte*>(bytes), num_bytes, &ReleasePinned);
+}
+
+bool IsKernelMemory(const void* bytes) {
+  return Ranges::Get().Contains(static_cast<const std::byte*>(bytes));
+}
+
+}  // namespace tramontane::cuda

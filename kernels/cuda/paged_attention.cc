@@ -1,0 +1,50 @@
+#include "kernels/paged_attention.h"
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/operations.h"
+#include "model/check.h"
+
+namespace tramontane::cuda {
+namespace {
+
+constexpr int64_t kMaxBf16HeadDim = 128;
+
+}  // namespace
+
+void PagedAttention(Context& context, const PagedAttentionArgs& args) {
+  if (args.num_tokens == 0) return;
+  const KvLayer& cache = args.cache;
+  TRAMONTANE_CHECK(cache.head_dim <= kMaxHeadDim);
+  Attention attention;
+  attention.qkv = args.qkv;
+  attention.output = args.output;
+  attention.output_dtype = args.output_dtype;
+  attention.cache = cache;
+  attention.num_heads = static_cast<int>(args.num_heads);
+  attention.group = static_cast<int>(args.num_heads / cache.num_kv_heads);
+  attention.window = args.sliding_window.value_or(std::numeric_limits<int>::max());
+  attention.scale = 1.0f / std::sqrt(static_cast<float>(cache.head_dim));
+  attention.plan =
+      context.plans.Prepare(context, args.sequences, args.num_tokens, args.num_heads, cache);
+  const bool in_bf16 = context.compute_dtype == DType::kBF16 && cache.dtype == DType::kBF16 &&
+                       cache.head_dim % 8 == 0 && cache.head_dim <= kMaxBf16HeadDim;
+  if (!in_bf16) {
+    AttendInFloat(context, attention, args.num_tokens);
+    return;
+  }
+  if (attention.plan.num_few > 0) {
+    const int64_t rows = attention.plan.num_partials;
+    const int64_t sum_bytes = rows * kMaxBf16HeadDim * static_cast<int64_t>(sizeof(float));
+    std::byte* const partials =
+        context.partials.Reserve(context, sum_bytes + rows * static_cast<int64_t>(sizeof(float2)));
+    attention.partial_sums = reinterpret_cast<float*>(partials);
+    attention.partial_stats = reinterpret_cast<float2*>(partials + sum_bytes);
+    AttendFew(context, attention);
+  }
+  if (attention.plan.num_many > 0) AttendMany(context, attention);
+}
+
+}  // namespace tramontane::cuda

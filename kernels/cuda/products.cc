@@ -1,0 +1,48 @@
+#include "kernels/cuda/products.h"
+
+#include <array>
+
+namespace tramontane::cuda {
+namespace {
+
+// Up to so many rows the weights' bytes are what takes time: each warp multiplies as they come.
+constexpr std::array<int, 3> kFewRows = {8, 16, 32};
+
+// The class of kernels for a number of rows: 0 to 2 are kFewRows, 3 is many.
+size_t ClassOf(const Product& product) {
+  for (size_t c = 0; c < kFewRows.size(); ++c) {
+    if (product.num_rows <= kFewRows[c]) return c;
+  }
+  return kFewRows.size();
+}
+
+void RunClass(Context& context, size_t row_class, const ProductList& list, int count,
+              Epilogue epilogue) {
+  if (count == 0) return;
+  if (context.compute_dtype == DType::kF32) {
+    RunFloatRows(context, list, count, epilogue);
+  } else if (row_class < kFewRows.size()) {
+    RunFewRows(context, list, count, kFewRows[row_class], epilogue);
+  } else {
+    RunManyRows(context, list, count, epilogue);
+  }
+}
+
+}  // namespace
+
+void RunProducts(Context& context, std::span<const Product> products, Epilogue epilogue) {
+  for (size_t row_class = 0; row_class <= kFewRows.size(); ++row_class) {
+    ProductList list;
+    int count = 0;
+    for (const Product& product : products) {
+      if (product.num_rows == 0 || ClassOf(product) != row_class) continue;
+      list.product[count++] = product;
+      if (count < kMaxProducts) continue;
+      RunClass(context, row_class, list, count, epilogue);
+      count = 0;
+    }
+    RunClass(context, row_class, list, count, epilogue);
+  }
+}
+
+}  // namespace tramontane::cuda

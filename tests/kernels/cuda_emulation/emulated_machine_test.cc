@@ -1,0 +1,99 @@
+#include <cuda_runtime.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kernels/backend.h"
+#include "kernels/rms_norm.h"
+#include "tests/kernels/test_tensors.h"
+
+namespace tramontane {
+namespace {
+
+using testing::HasSubstr;
+
+// What a machine is like, until the end of a test.
+class EmulatedMachineTest : public testing::Test {
+ protected:
+  ~EmulatedMachineTest() override {
+    EmulateMachine({});
+    EmulatedLimitMemory(size_t{1} << 32);
+  }
+
+  static absl::Status Create(int device = 0) {
+    return CreateCudaBackend({DType::kBF16, device}).status();
+  }
+};
+
+TEST_F(EmulatedMachineTest, AMachineWithoutADeviceIsAFailedPrecondition) {
+  EmulatedMachine machine;
+  machine.num_devices = 0;
+  machine.count_error = cudaErrorNoDevice;
+  EmulateMachine(machine);
+  EXPECT_EQ(Create().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Create().message()), HasSubstr("this machine no device"));
+}
+
+TEST_F(EmulatedMachineTest, AMachineWithoutADriverIsOneWithoutADevice) {
+  EmulatedMachine machine;
+  machine.driver = 0;
+  machine.count_error = cudaErrorInsufficientDriver;
+  EmulateMachine(machine);
+  EXPECT_THAT(std::string(Create().message()), HasSubstr("no driver"));
+}
+
+TEST_F(EmulatedMachineTest, AnOldDriverIsNamedBesideTheOneThatIsNeeded) {
+  EmulatedMachine machine;
+  machine.driver = 12040;
+  machine.count_error = cudaErrorInsufficientDriver;
+  EmulateMachine(machine);
+  EXPECT_EQ(Create().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Create().message()),
+              HasSubstr("expected a driver for CUDA 13.0 or later, found one for 12.4"));
+}
+
+TEST_F(EmulatedMachineTest, AnOldDeviceIsRefusedByItsComputeCapability) {
+  EmulatedMachine machine;
+  machine.major = 7;
+  machine.minor = 5;
+  EmulateMachine(machine);
+  EXPECT_EQ(Create().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Create().message()), HasSubstr("8.0 or later, found 7.5 (emulated"));
+}
+
+TEST_F(EmulatedMachineTest, ADeviceThatIsNotThereIsAnInvalidArgument) {
+  EXPECT_EQ(Create(1).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Create(-1).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Create(0).ok());
+}
+
+TEST_F(EmulatedMachineTest, TooLittleMemorySaysWhatIsNeededAndWhatIsFree) {
+  const auto backend = CreateCudaBackend({});
+  ASSERT_TRUE(backend.ok());
+  EmulatedLimitMemory(1000);
+  const absl::Status status = (*backend)->Allocate(2000).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("expected 2000 bytes of device memory, found 1000 free"));
+}
+
+TEST_F(EmulatedMachineTest, OperationsAreQueuedUntilFinish) {
+  const auto backend = CreateCudaBackend({});
+  ASSERT_TRUE(backend.ok());
+  const auto rows = (*backend)->AllocateShared(64 * 4 * 2 + 64 * 4);
+  ASSERT_TRUE(rows.ok());
+  auto* const x = rows->as<float>();
+  for (int i = 0; i < 128; ++i) x[i] = 1;
+  RmsNormArgs args;
+  args.input = x;
+  args.weight = x + 64;
+  args.output = x + 128;
+  args.num_tokens = 1;
+  args.hidden_size = 64;
+  (*backend)->RmsNorm(args);
+  EXPECT_EQ(x[128], 0);
+  EXPECT_TRUE((*backend)->Finish().ok());
+  EXPECT_NEAR(x[128], 1, 1e-5);
+}
+
+}  // namespace
+}  // namespace tramontane

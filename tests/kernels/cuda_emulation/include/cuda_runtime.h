@@ -1,0 +1,110 @@
+// CUDA's words and the part of its runtime that kernels/cuda uses, for the emulation.
+#ifndef TRAMONTANE_TESTS_KERNELS_CUDA_EMULATION_INCLUDE_CUDA_RUNTIME_H_
+#define TRAMONTANE_TESTS_KERNELS_CUDA_EMULATION_INCLUDE_CUDA_RUNTIME_H_
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#include "tests/kernels/cuda_emulation/block_of_fibers.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __grid_constant__
+#define __shared__ static
+#define __align__(bytes) alignas(bytes)
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  dim3(unsigned x_size = 1, unsigned y_size = 1, unsigned z_size = 1)
+      : x(x_size), y(y_size), z(z_size) {}
+};
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+inline float2 make_float2(float x, float y) { return {x, y}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+
+extern uint3 threadIdx, blockIdx, blockDim, gridDim;
+
+inline void __syncthreads() { tramontane::emulation::SyncThreads(); }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fsqrt_rn(float x) { return std::sqrt(x); }
+inline int max(int a, int b) { return a > b ? a : b; }
+inline int min(int a, int b) { return a < b ? a : b; }
+inline float __uint_as_float(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+inline uint32_t __float_as_uint(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorNoDevice = 100,
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDefault };
+enum { cudaHostAllocPortable = 1, cudaHostAllocMapped = 2 };
+enum { cudaEventDisableTiming = 2, cudaStreamNonBlocking = 1 };
+using cudaStream_t = void*;
+using cudaEvent_t = void*;
+struct cudaDeviceProp {
+  char name[256];
+  int major, minor;
+};
+
+// Work is queued on one stream and runs when somebody waits for anything.
+void EmulatedEnqueue(std::function<void()> work);
+
+// From now on allocations that would take more than so many bytes in all fail.
+void EmulatedLimitMemory(size_t max_bytes);
+// What the runtime says of the machine: devices, their compute capability and the driver's version.
+struct EmulatedMachine {
+  int num_devices = 1;
+  int major = 9, minor = 0;
+  int driver = 13000;
+  cudaError_t count_error = cudaSuccess;
+};
+void EmulateMachine(const EmulatedMachine& machine);
+
+cudaError_t cudaMalloc(void** bytes, size_t size);
+cudaError_t cudaFree(void* bytes);
+cudaError_t cudaHostAlloc(void** bytes, size_t size, unsigned flags);
+cudaError_t cudaFreeHost(void* bytes);
+cudaError_t cudaMemset(void* bytes, int value, size_t size);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaGetLastError();
+const char* cudaGetErrorString(cudaError_t error);
+
+#endif  // TRAMONTANE_TESTS_KERNELS_CUDA_EMULATION_INCLUDE_CUDA_RUNTIME_H_

@@ -1,0 +1,7 @@
+#include "tests/kernels/kernels_case.h"
+
+namespace tramontane {
+
+bool KernelsAreEmulated() { return true; }
+
+}  // namespace tramontane
