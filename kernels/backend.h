@@ -45,7 +45,7 @@ class Backend {
   virtual ~Backend() = default;
 
   // Names everything that decides the bits of a result: "reference", "cpu-avx512_bf16", "cpu-avx2",
-  // "cuda-bf16", …
+  // "cuda-sm_90", …
   virtual std::string_view name() const = 0;
   // Dtype of weights and of the activations that enter a matrix product: kBF16 or kF32.
   virtual DType compute_dtype() const = 0;

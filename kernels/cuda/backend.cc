@@ -20,10 +20,12 @@ constexpr int kOldestMajor = 8;
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const CudaBackendOptions& options, cudaStream_t stream)
+  CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties,
+              cudaStream_t stream)
       : context_(options.device, options.compute_dtype, stream),
         stream_(context_),
-        name_("cuda-" + std::string(DTypeName(options.compute_dtype))) {}
+        name_(absl::StrCat("cuda-sm_", properties.major, properties.minor,
+                           options.compute_dtype == DType::kF32 ? "-f32" : "")) {}
 
   std::string_view name() const override { return name_; }
   DType compute_dtype() const override { return context_.compute_dtype; }
@@ -129,11 +131,12 @@ absl::StatusOr<int> CountDevices() {
   return CudaError("looking for CUDA devices", error);
 }
 
-absl::Status CheckCapability(int device) {
+// Fails for a device that is too old.
+absl::StatusOr<cudaDeviceProp> Properties(int device) {
   cudaDeviceProp properties;
   const cudaError_t error = cudaGetDeviceProperties(&properties, device);
   if (error != cudaSuccess) return CudaError("asking for the device's properties", error);
-  if (properties.major >= kOldestMajor) return absl::OkStatus();
+  if (properties.major >= kOldestMajor) return properties;
   return absl::FailedPreconditionError(
       absl::StrCat("expected a device of compute capability ", kOldestMajor, ".0 or later, found ",
                    properties.major, ".", properties.minor, " (", properties.name, ", device ",
@@ -153,12 +156,13 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(const CudaBackendOpti
     return absl::InvalidArgumentError(
         absl::StrCat("expected a device from 0 to ", *count - 1, ", found ", options.device));
   }
-  if (const absl::Status capable = CheckCapability(options.device); !capable.ok()) return capable;
+  const absl::StatusOr<cudaDeviceProp> properties = Properties(options.device);
+  if (!properties.ok()) return properties.status();
   cudaError_t error = cudaSetDevice(options.device);
   cudaStream_t stream = nullptr;
   if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   if (error != cudaSuccess) return CudaError("preparing the CUDA device", error);
-  return std::make_unique<CudaBackend>(options, stream);
+  return std::make_unique<CudaBackend>(options, *properties, stream);
 }
 
 }  // namespace tramontane

@@ -96,6 +96,7 @@ BatchPlan BatchPlans::Prepare(Context& context, std::span<const SequenceRows> se
   slot.last_used = clock_;
   const auto size = static_cast<int64_t>(content_.size());
   if (size > slot.size) {
+    context.Check(cudaStreamSynchronize(context.stream()), "running queued operations");
     context.Check(cudaFree(slot.bytes), "freeing a batch's plan");
     slot.bytes = nullptr;
     slot.size = 0;

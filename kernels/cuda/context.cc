@@ -18,7 +18,8 @@ Scratch::~Scratch() { (void)cudaFree(bytes_); }
 
 std::byte* Scratch::Reserve(Context& context, int64_t num_bytes) {
   if (num_bytes <= size_ || context.failed()) return bytes_;
-  // Waits for the kernels that still use it.
+  // Kernels may still use it.
+  context.Check(cudaStreamSynchronize(context.stream()), "running queued operations");
   context.Check(cudaFree(bytes_), "freeing scratch memory");
   bytes_ = nullptr;
   size_ = 0;

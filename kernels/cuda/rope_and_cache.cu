@@ -57,6 +57,7 @@ void PrepareFrequencies(Context& context, double rope_theta, int64_t head_dim) {
   if (context.rope_theta == rope_theta && context.head_dim == head_dim) return;
   const std::vector<float> frequencies = InverseFrequencies(rope_theta, head_dim);
   const size_t num_bytes = frequencies.size() * sizeof(float);
+  context.Check(cudaStreamSynchronize(context.stream()), "running queued operations");
   context.Check(cudaFree(context.inverse_frequencies), "freeing rotary frequencies");
   context.inverse_frequencies = nullptr;
   void* bytes = nullptr;

@@ -26,11 +26,11 @@ TEST(CudaBackendOptionsTest, AnF16ComputeDtypeIsAnInvalidArgument) {
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(CudaBackendTest, NamesTellTheDtypeThatDecidesTheBits) {
-  EXPECT_EQ(backend_->name(), "cuda-bf16");
+TEST_F(CudaBackendTest, NamesTellTheDeviceAndTheDtypeThatDecideTheBits) {
+  EXPECT_THAT(std::string(backend_->name()), testing::MatchesRegex("cuda-sm_[0-9]+"));
   const auto exact = CreateCudaBackend({DType::kF32, 0});
   ASSERT_TRUE(exact.ok());
-  EXPECT_EQ((*exact)->name(), "cuda-f32");
+  EXPECT_EQ((*exact)->name(), std::string(backend_->name()) + "-f32");
 }
 
 TEST_F(CudaBackendTest, BothKindsOfMemoryStartAsZerosAndCopyEitherWay) {
