@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "model/check.h"
 #include "proto/attention.pb.h"
 #include "proto/expert.pb.h"
 #include "proto/health.pb.h"
@@ -106,8 +107,8 @@ std::string DrawMessage(const HostileMethod& method, Random& random) {
   if (random() % kOversizedOneIn == 0) return std::string(kOversized, '\x0a');
   if (random() % 10 == 0) return RandomBytes(random, Below(random, 300));
   const MessagePtr& seed = method.seeds[Below(random, method.seeds.size())];
-  const std::unique_ptr<google::protobuf::Message> message(seed->New());
-  message->CopyFrom(*seed);
+  const std::unique_ptr<google::protobuf::Message> message = NewMessage(*seed->GetDescriptor());
+  TRAMONTANE_CHECK(message->ParseFromString(seed->SerializeAsString()));
   if (random() % 4 != 0) MutateMessage(message.get(), random);
   std::string bytes = message->SerializePartialAsString();
   return random() % 3 == 0 ? MutateBytes(std::move(bytes), random) : bytes;

@@ -1,6 +1,7 @@
 #include "tests/hostile/mutation.h"
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/dynamic_message.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -174,6 +175,11 @@ std::string RandomBytes(Random& random, size_t size) {
 std::string MutateBytes(std::string bytes, Random& random) {
   for (size_t left = 1 + random() % 4; left > 0; --left) MutateOnce(bytes, random);
   return bytes;
+}
+
+std::unique_ptr<Message> NewMessage(const google::protobuf::Descriptor& type) {
+  static auto* const factory = new google::protobuf::DynamicMessageFactory;
+  return std::unique_ptr<Message>(factory->GetPrototype(&type)->New());
 }
 
 void MutateMessage(Message* message, Random& random) {

@@ -5,6 +5,7 @@
 #include <google/protobuf/message.h>
 
 #include <cstddef>
+#include <memory>
 #include <random>
 #include <string>
 
@@ -18,6 +19,11 @@ std::string RandomBytes(Random& random, size_t size);
 
 // One to four changes: bits, extreme bytes, parts cut, repeated, inserted or moved.
 std::string MutateBytes(std::string bytes, Random& random);
+
+// An empty message of a type that this program has, for reflection: generated classes will not do
+// where they are compiled for the thread sanitizer, since maps in them are not laid out as the
+// distribution's protobuf expects.
+std::unique_ptr<google::protobuf::Message> NewMessage(const google::protobuf::Descriptor& type);
 
 // One to three fields, at any depth, get an extreme or random value, or more entries, or none. The
 // result is a message that any client could send.

@@ -2,7 +2,7 @@
 // outside is INVALID_ARGUMENT naming field, value and limit, and nothing harms the server.
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/dynamic_message.h>
+#include <google/protobuf/message.h>
 #include <google/protobuf/text_format.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -53,12 +53,6 @@ std::map<std::string, const FieldDescriptor*> RequestFields() {
   return fields;
 }
 
-std::unique_ptr<Message> NewRequest(const std::string& method) {
-  const Descriptor* type = Service().FindMethodByName(method)->input_type();
-  return std::unique_ptr<Message>(
-      google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
-}
-
 // What `text` says, within a request that works otherwise.
 std::unique_ptr<Message> Request(const std::string& method, const std::string& text) {
   std::string all = text;
@@ -70,7 +64,7 @@ std::unique_ptr<Message> Request(const std::string& method, const std::string& t
     if (!absl::StrContains(text, "max_tokens:")) absl::StrAppend(&all, " max_tokens: 2");
     if (!absl::StrContains(text, "temperature:")) absl::StrAppend(&all, " temperature: 0");
   }
-  std::unique_ptr<Message> request = NewRequest(method);
+  std::unique_ptr<Message> request = NewMessage(*Service().FindMethodByName(method)->input_type());
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(all, request.get())) << all;
   return request;
 }
