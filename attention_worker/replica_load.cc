@@ -19,9 +19,14 @@ constexpr double kForgetHalfSeconds = 10;
 // However little a worker says that it worked, so much of the latency counts as work.
 constexpr double kLeastServiceShare = 1.0 / 8;
 
-void Follow(double sample, double& mean, double least_limit = 0) {
+void Follow(double sample, double gain, double& mean, double least_limit = 0) {
   const double limit = std::max(kLargestSample * mean, least_limit);
-  mean += kMeanGain * (std::min(sample, limit) - mean);
+  mean += gain * (std::min(sample, limit) - mean);
+}
+
+// What part of a mean is left when it is `age` old.
+double Remembered(absl::Duration age) {
+  return std::exp2(-std::max(0.0, absl::ToDoubleSeconds(age)) / kForgetHalfSeconds);
 }
 
 }  // namespace
@@ -42,6 +47,8 @@ void ReplicaLoad::Answered(double units, double units_ahead, absl::Duration late
   double sample = std::max(kLeastSeconds, seconds / units_ahead);
   const std::lock_guard<std::mutex> lock(mutex_);
   reading_.outstanding_units = std::max(0.0, reading_.outstanding_units - units);
+  // What was forgotten in the meantime must not come back with the next answer.
+  const double gain = std::max(kMeanGain, 1 - Remembered(now - reading_.measured));
   reading_.measured = now;
   if (!reading_.seconds_per_unit.has_value()) {
     reading_.seconds_per_unit = sample;
@@ -50,12 +57,12 @@ void ReplicaLoad::Answered(double units, double units_ahead, absl::Duration late
     reading_.overhead_seconds = overhead_sample;
     return;
   }
-  Follow(service_sample, reading_.service_seconds_per_unit);
-  Follow(overhead_sample, reading_.overhead_seconds, kSmallOverheadSeconds);
+  Follow(service_sample, gain, reading_.service_seconds_per_unit);
+  Follow(overhead_sample, gain, reading_.overhead_seconds, kSmallOverheadSeconds);
   double& mean = *reading_.seconds_per_unit;
   sample = std::min(sample, kLargestSample * mean);
   reading_.deviation += kDeviationGain * (std::abs(sample - mean) - reading_.deviation);
-  Follow(sample, mean);
+  Follow(sample, gain, mean);
 }
 
 void ReplicaLoad::Failed(double units) {
@@ -82,8 +89,7 @@ std::vector<ReplicaSpeed> EstimateSpeeds(std::span<const ReplicaLoad::Reading> r
     const ReplicaLoad::Reading& reading = readings[i];
     ReplicaSpeed& speed = speeds[i];
     if (reading.seconds_per_unit.has_value()) {
-      const double age = std::max(0.0, absl::ToDoubleSeconds(now - reading.measured));
-      const double remembered = std::exp2(-age / kForgetHalfSeconds);
+      const double remembered = Remembered(now - reading.measured);
       speed.ready_seconds += remembered * (reading.overhead_seconds - best->ready_seconds);
       speed.seconds_per_unit +=
           remembered * (reading.service_seconds_per_unit - best->seconds_per_unit);

@@ -107,5 +107,15 @@ TEST(ReplicaLoadTest, SlownessIsForgottenWhileNothingIsSent) {
   EXPECT_EQ(EstimateSpeeds(readings, kNow + absl::Minutes(3))[0].seconds_per_unit, 1);
 }
 
+TEST(ReplicaLoadTest, WhatWasForgottenDoesNotComeBackWithTheNextAnswer) {
+  ReplicaLoad fast, cold;
+  Answer(fast, 1);
+  Answer(cold, 10);  // its first batch, for which weights were read from disk
+  const absl::Time later = kNow + absl::Seconds(30);
+  Answer(cold, 1, later);
+  const auto speeds = EstimateSpeeds(std::vector{fast.Read(), cold.Read()}, later);
+  EXPECT_LT(speeds[1].seconds_per_unit, 2.2);
+}
+
 }  // namespace
 }  // namespace tramontane
