@@ -126,6 +126,12 @@ def await_rates(prometheus, system):
         "rates of the load", lambda: live_prometheus.finite(prometheus.query(
             "tramontane:expert_load:ratio5m > 0 and on () "
             "rate(tramontane_generation_tokens_total[8s]) > 0")), live_processes.START_TIMEOUT_S)
+    # Groups of rules are evaluated in turns: the last of them may not have seen the load yet.
+    records = [rule["name"] for rule in prometheus.rules() if rule["type"] == "recording"]
+    live_processes.await_value(
+        "every recording rule has a value",
+        lambda: all(live_prometheus.finite(prometheus.query(name)) for name in records),
+        live_processes.START_TIMEOUT_S)
 
 
 def run(root, binaries, scale, folder, stack):
