@@ -3,8 +3,10 @@
 #define TRAMONTANE_KERNELS_BACKEND_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +29,7 @@ struct RopeAndCacheArgs;
 struct PagedAttentionArgs;
 struct RouteTopKArgs;
 struct ExpertFfnArgs;
+struct RoutedExpertsArgs;
 struct CombineExpertsArgs;
 
 // One instance per worker. Operations of one instance are called from one thread at a time; each
@@ -49,6 +52,10 @@ class Backend {
   virtual std::string_view name() const = 0;
   // Dtype of weights and of the activations that enter a matrix product: kBF16 or kF32.
   virtual DType compute_dtype() const = 0;
+  // Whether the host may touch what `Allocate` gives; then operations run within their calls.
+  virtual bool host_sees_memory() const { return true; }
+  // Bytes that `Allocate` can still give; absent: whatever memory the host has.
+  virtual std::optional<int64_t> FreeBytes() { return std::nullopt; }
 
   // Memory that operations reach fastest. The host touches none of it where the operations run on a
   // device; there, `Copy` fills it. RESOURCE_EXHAUSTED where there is not enough.
@@ -89,6 +96,8 @@ class Backend {
   virtual void PagedAttention(const PagedAttentionArgs& args) = 0;
   virtual void RouteTopK(const RouteTopKArgs& args) = 0;
   virtual void ExpertFfn(const ExpertFfnArgs& args) = 0;
+  // By ExpertFfn, where the host sees memory.
+  virtual void RoutedExperts(const RoutedExpertsArgs& args);
   virtual void CombineExperts(const CombineExpertsArgs& args) = 0;
 };
 

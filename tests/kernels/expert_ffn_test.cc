@@ -1,7 +1,9 @@
 #include "kernels/expert_ffn.h"
 
 #include <cmath>
+#include <cstring>
 
+#include "kernels/routed_experts.h"
 #include "tests/kernels/kernels_test.h"
 
 namespace tramontane {
@@ -179,6 +181,44 @@ TEST(SiluTest, IsWithinSixUnitsInTheLastPlaceOverItsWholeRange) {
       // position within a binade.
       ASSERT_NEAR(actual[i], expected, 12 * kEpsilon * std::abs(expected))
           << KernelsCaseName(kernels_case) << " at " << gate;
+    }
+  }
+}
+
+// All tokens to few experts, and to many; experts without a token.
+TEST_P(ExpertFfnTest, RoutedRowsGiveTheBitsOfRowsThatAreSent) {
+  struct Case {
+    int64_t num_tokens;
+    int num_experts, top_k, num_used;
+  };
+  const Case kCases[] = {{1, 8, 2, 8},  {2, 4, 1, 1},  {7, 8, 2, 3},  {9, 5, 3, 5},
+                         {33, 8, 2, 8}, {65, 3, 2, 2}, {130, 8, 2, 7}};
+  constexpr int64_t kHidden = 72, kInner = 40;
+  for (const auto& [num_tokens, num_experts, top_k, num_used] : kCases) {
+    SCOPED_TRACE(testing::Message() << num_tokens << " tokens, " << num_experts << " experts");
+    std::vector<std::unique_ptr<PackedExpert>> packed;
+    std::vector<const PackedExpert*> experts;
+    for (int e = 0; e < num_experts; ++e) {
+      packed.push_back(
+          TestExpert(kHidden, kInner, compute_dtype(), 40 + 3 * e).Pack(kernels_.get()));
+      experts.push_back(packed.back().get());
+    }
+    const TestTensor input = RandomTensor({num_tokens, kHidden}, compute_dtype(), 30);
+    std::vector<int32_t> ids;
+    for (int64_t t = 0; t < num_tokens; ++t) {
+      for (int r = 0; r < top_k; ++r) ids.push_back(static_cast<int32_t>((t * 5 + r) % num_used));
+    }
+    TestTensor output = PoisonedTensor({num_tokens * top_k, kHidden}, compute_dtype());
+    kernels_->RoutedExperts(
+        {experts, input.bytes.data(), ids.data(), output.bytes.data(), num_tokens, top_k});
+    const std::vector<float> actual = output.floats();
+    for (size_t pair = 0; pair < ids.size(); ++pair) {
+      const int64_t token = static_cast<int64_t>(pair) / top_k;
+      const auto expected =
+          RunExpert(kernels_.get(), *experts[static_cast<size_t>(ids[pair])], {input.row(token)});
+      ASSERT_EQ(
+          std::memcmp(actual.data() + pair * kHidden, expected.data(), kHidden * sizeof(float)), 0)
+          << "pair " << pair;
     }
   }
 }

@@ -15,6 +15,7 @@
 #include "kernels/rms_norm.h"
 #include "kernels/rope_and_cache.h"
 #include "kernels/route_topk.h"
+#include "kernels/routed_experts.h"
 #include "model/check.h"
 
 namespace tramontane {
@@ -169,6 +170,19 @@ class HostMemoryBackend final : public Backend {
           places.Place(groups[g].output, row_bytes * static_cast<int64_t>(rows[g].size()));
     }
     inner_->ExpertFfn({groups});
+    places.Return();
+  }
+
+  void RoutedExperts(const RoutedExpertsArgs& args) override {
+    Places places = NewPlaces();
+    RoutedExpertsArgs placed = args;
+    const int64_t hidden_size = args.experts.front()->hidden_size();
+    const size_t element_bytes = DTypeSize(compute_dtype());
+    placed.input = places.Place(args.input, args.num_tokens * hidden_size, element_bytes);
+    placed.topk_expert_ids = places.Place(args.topk_expert_ids, args.num_tokens * args.top_k);
+    placed.output =
+        places.Place(args.output, args.num_tokens * args.top_k * hidden_size, element_bytes);
+    inner_->RoutedExperts(placed);
     places.Return();
   }
 
