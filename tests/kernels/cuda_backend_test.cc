@@ -1,10 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/embed_tokens.h"
+#include "kernels/combine_experts.h"
 #include "tests/kernels/test_tensors.h"
 
 namespace tramontane {
@@ -75,27 +79,33 @@ TEST_F(CudaBackendTest, BuffersMayOutliveTheirBackend) {
   EXPECT_EQ(shared->bytes()[99], std::byte{0});
 }
 
-// More staged memory than one block holds, before the first Finish.
+// Rows of the host, 512 KiB a call, are copied before the call returns: more than one block of
+// staged memory holds, before the first Finish; then again, in what is left.
 TEST_F(CudaBackendTest, ManyOperationsAreQueuedBeforeOneFinish) {
-  const TestTensor embedding = RandomTensor({50, 8}, DType::kF32, 1);
-  const auto table = backend_->PlaceEmbedding(embedding.view());
-  ASSERT_TRUE(table.ok());
-  constexpr int kTokens = 20000, kCalls = 20;
-  const auto output = backend_->AllocateShared(size_t{kCalls} * 8 * sizeof(float));
-  const auto unused = backend_->Allocate(size_t{kTokens} * 8 * sizeof(float));
-  ASSERT_TRUE(output.ok() && unused.ok());
-  for (int call = 0; call < kCalls; ++call) {
-    std::vector<int32_t> token_ids(call % 2 == 0 ? 1 : 500, call);
-    auto* const hidden_states =
-        call % 2 == 0 ? output->as<float>() + call * 8 : unused->as<float>();
-    backend_->EmbedTokens(
-        {&table->view, token_ids.data(), hidden_states, static_cast<int64_t>(token_ids.size())});
-    std::fill(token_ids.begin(), token_ids.end(), -1);  // read before the call returned
-  }
-  ASSERT_TRUE(backend_->Finish().ok());
-  const std::vector<float> expected = embedding.floats();
-  for (int call = 0; call < kCalls; call += 2) {
-    EXPECT_EQ(std::memcmp(output->as<float>() + call * 8, expected.data() + call * 8, 32), 0);
+  constexpr int64_t kHidden = 16384, kTopK = 8;
+  constexpr int kCalls = 5;
+  const auto sums = backend_->AllocateShared(size_t{kCalls} * kHidden * sizeof(float));
+  const auto gating = backend_->AllocateShared(kTopK * sizeof(float));
+  ASSERT_TRUE(sums.ok() && gating.ok());
+  std::fill_n(gating->as<float>(), kTopK, 1.0f);
+  std::vector<float> row(kHidden);
+  const std::vector<const std::byte*> rows(kTopK, reinterpret_cast<const std::byte*>(row.data()));
+  CombineExpertsArgs args;
+  args.expert_rows = rows.data();
+  args.gating_weights = gating->as<float>();
+  args.num_tokens = 1;
+  args.top_k = kTopK;
+  args.hidden_size = kHidden;
+  for (int round = 1; round <= 2; ++round) {
+    for (int call = 0; call < kCalls; ++call) {
+      std::fill(row.begin(), row.end(), static_cast<float>(call));
+      args.residual = sums->as<float>() + call * kHidden;
+      backend_->CombineExperts(args);
+    }
+    ASSERT_TRUE(backend_->Finish().ok());
+    for (int64_t i = 0; i < kCalls * kHidden; ++i) {
+      ASSERT_EQ(sums->as<float>()[i], static_cast<float>(round * kTopK * (i / kHidden)));
+    }
   }
 }
 
