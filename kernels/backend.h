@@ -117,6 +117,8 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCpuBackend(const CpuBackendOption
 struct CudaBackendOptions {
   DType compute_dtype = DType::kBF16;
   int device = 0;  // as the CUDA runtime numbers them, from 0
+  // What lies between two products of experts at once; of more rows, a part after the other.
+  int64_t max_rows = 4096;
 };
 
 // FAILED_PRECONDITION where this build has no CUDA, the machine no device, the driver is too old,

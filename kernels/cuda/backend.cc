@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -22,13 +23,20 @@ class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties,
               cudaStream_t stream)
-      : context_(options.device, options.compute_dtype, stream),
+      : context_({options.device, options.compute_dtype, options.max_rows}, stream),
         stream_(context_),
         name_(absl::StrCat("cuda-sm_", properties.major, properties.minor,
                            options.compute_dtype == DType::kF32 ? "-f32" : "")) {}
 
   std::string_view name() const override { return name_; }
   DType compute_dtype() const override { return context_.compute_dtype; }
+  bool host_sees_memory() const override { return false; }
+  std::optional<int64_t> FreeBytes() override {
+    context_.Use();
+    size_t free_bytes = 0, total_bytes = 0;
+    if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) (void)cudaGetLastError();
+    return static_cast<int64_t>(free_bytes);
+  }
 
   absl::StatusOr<Buffer> Allocate(size_t num_bytes) override {
     context_.Use();
@@ -88,6 +96,7 @@ class CudaBackend final : public Backend {
   void PagedAttention(const PagedAttentionArgs& args) override { Run(cuda::PagedAttention, args); }
   void RouteTopK(const RouteTopKArgs& args) override { Run(cuda::RouteTopK, args); }
   void ExpertFfn(const ExpertFfnArgs& args) override { Run(cuda::ExpertFfn, args); }
+  void RoutedExperts(const RoutedExpertsArgs& args) override { Run(cuda::RoutedExperts, args); }
   void CombineExperts(const CombineExpertsArgs& args) override { Run(cuda::CombineExperts, args); }
 
  private:

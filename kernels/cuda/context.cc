@@ -32,8 +32,11 @@ std::byte* Scratch::Reserve(Context& context, int64_t num_bytes) {
   return bytes_;
 }
 
-Context::Context(int device_index, DType dtype, cudaStream_t stream)
-    : device(device_index), compute_dtype(dtype), stream_(stream) {}
+Context::Context(const ContextOptions& options, cudaStream_t stream)
+    : device(options.device),
+      compute_dtype(options.compute_dtype),
+      max_rows(options.max_rows),
+      stream_(stream) {}
 
 Context::~Context() {
   Use();

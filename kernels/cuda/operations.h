@@ -11,6 +11,7 @@
 #include "kernels/rms_norm.h"
 #include "kernels/rope_and_cache.h"
 #include "kernels/route_topk.h"
+#include "kernels/routed_experts.h"
 
 namespace tramontane::cuda {
 
@@ -21,6 +22,7 @@ void RopeAndCache(Context& context, const RopeAndCacheArgs& args);
 void PagedAttention(Context& context, const PagedAttentionArgs& args);
 void RouteTopK(Context& context, const RouteTopKArgs& args);
 void ExpertFfn(Context& context, const ExpertFfnArgs& args);
+void RoutedExperts(Context& context, const RoutedExpertsArgs& args);
 void CombineExperts(Context& context, const CombineExpertsArgs& args);
 
 }  // namespace tramontane::cuda

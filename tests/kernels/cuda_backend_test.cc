@@ -56,6 +56,16 @@ TEST_F(CudaBackendTest, BothKindsOfMemoryStartAsZerosAndCopyEitherWay) {
   }
 }
 
+TEST_F(CudaBackendTest, TheHostIsToldHowMuchOfTheDevicesMemoryIsFree) {
+  EXPECT_FALSE(backend_->host_sees_memory());
+  const auto before = backend_->FreeBytes();
+  ASSERT_TRUE(before.has_value());
+  EXPECT_GT(*before, 0);
+  const auto own = backend_->Allocate(size_t{64} << 20);
+  ASSERT_TRUE(own.ok());
+  EXPECT_LT(*backend_->FreeBytes(), *before);
+}
+
 TEST_F(CudaBackendTest, NothingIsAnEmptyBuffer) {
   for (const auto& buffer : {backend_->Allocate(0), backend_->AllocateShared(0)}) {
     ASSERT_TRUE(buffer.ok());
