@@ -117,13 +117,18 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCpuBackend(const CpuBackendOption
 struct CudaBackendOptions {
   DType compute_dtype = DType::kBF16;
   int device = 0;  // as the CUDA runtime numbers them, from 0
-  // What lies between two products of experts at once; of more rows, a part after the other.
-  int64_t max_rows = 4096;
+  // What operations hold at once. It is taken whole at an operation's first use, after which
+  // nothing more is allocated; what is larger is done a part after the other. No bit depends on it.
+  int64_t max_rows = 4096;                        // between the products of experts
+  int64_t max_partial_bytes = int64_t{64} << 20;  // of attention over a context cut into splits
+  // Pinned, for lists and for rows of the host, until Finish. Where it does not do, it doubles.
+  int64_t staging_bytes = int64_t{64} << 20;
 };
 
 // FAILED_PRECONDITION where this build has no CUDA, the machine no device, the driver is too old,
 // or the device's compute capability is below 8.0; INVALID_ARGUMENT for a device or dtype that is
-// not there. Each says what was expected, what was found, and what to change.
+// not there and for a bound below 1. Each says what was expected, what was found, and what to
+// change.
 absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(const CudaBackendOptions& options);
 
 }  // namespace tramontane

@@ -23,7 +23,9 @@ class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties,
               cudaStream_t stream)
-      : context_({options.device, options.compute_dtype, options.max_rows}, stream),
+      : context_({options.device, options.compute_dtype, options.max_rows,
+                  options.max_partial_bytes, options.staging_bytes},
+                 stream),
         stream_(context_),
         name_(absl::StrCat("cuda-sm_", properties.major, properties.minor,
                            options.compute_dtype == DType::kF32 ? "-f32" : "")) {}
@@ -158,6 +160,12 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(const CudaBackendOpti
   if (options.compute_dtype == DType::kF16) {
     return absl::InvalidArgumentError(
         "expected the compute dtype bf16 or f32, found f16; choose one of those");
+  }
+  if (options.max_rows < 1 || options.max_partial_bytes < 1 || options.staging_bytes < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected max_rows, max_partial_bytes and staging_bytes of 1 or more, found ",
+                     options.max_rows, ", ", options.max_partial_bytes, " and ",
+                     options.staging_bytes, "; leave them as they are"));
   }
   const absl::StatusOr<int> count = CountDevices();
   if (!count.ok()) return count.status();

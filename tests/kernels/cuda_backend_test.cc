@@ -30,6 +30,12 @@ TEST(CudaBackendOptionsTest, AnF16ComputeDtypeIsAnInvalidArgument) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST(CudaBackendOptionsTest, ABoundOfNothingIsAnInvalidArgument) {
+  CudaBackendOptions options;
+  options.max_rows = 0;
+  EXPECT_EQ(CreateCudaBackend(options).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(CudaBackendTest, NamesTellTheDeviceAndTheDtypeThatDecideTheBits) {
   EXPECT_THAT(std::string(backend_->name()), testing::MatchesRegex("cuda-sm_[0-9]+"));
   const auto exact = CreateCudaBackend({DType::kF32, 0});
@@ -92,6 +98,11 @@ TEST_F(CudaBackendTest, BuffersMayOutliveTheirBackend) {
 // Rows of the host, 512 KiB a call, are copied before the call returns: more than one block of
 // staged memory holds, before the first Finish; then again, in what is left.
 TEST_F(CudaBackendTest, ManyOperationsAreQueuedBeforeOneFinish) {
+  CudaBackendOptions options;
+  options.staging_bytes = int64_t{1} << 20;
+  auto backend = CreateCudaBackend(options);
+  ASSERT_TRUE(backend.ok());
+  backend_ = *std::move(backend);
   constexpr int64_t kHidden = 16384, kTopK = 8;
   constexpr int kCalls = 5;
   const auto sums = backend_->AllocateShared(size_t{kCalls} * kHidden * sizeof(float));
