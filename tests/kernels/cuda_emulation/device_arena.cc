@@ -1,0 +1,82 @@
+#include "tests/kernels/cuda_emulation/device_arena.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "model/check.h"
+
+namespace tramontane::emulation {
+namespace {
+
+constexpr size_t kAlignment = 256;
+constexpr size_t kPageBytes = 4096;
+
+constexpr size_t RoundUp(size_t value, size_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+std::byte* ReserveAddresses(size_t num_bytes) {
+  void* bytes =
+      mmap(nullptr, num_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  TRAMONTANE_CHECK(bytes != MAP_FAILED);
+  return static_cast<std::byte*>(bytes);
+}
+
+}  // namespace
+
+DeviceArena::Access::Access(DeviceArena& arena) : arena_(arena) {
+  if (arena_.num_accesses_++ == 0) arena_.Protect(PROT_READ | PROT_WRITE);
+}
+
+DeviceArena::Access::~Access() {
+  if (--arena_.num_accesses_ == 0) arena_.Protect(PROT_NONE);
+}
+
+DeviceArena::DeviceArena(size_t num_bytes) : size_(num_bytes), bytes_(ReserveAddresses(num_bytes)) {
+  free_[0] = size_;
+}
+
+void DeviceArena::Protect(int protection) {
+  if (touched_ == 0) return;
+  TRAMONTANE_CHECK(mprotect(bytes_, RoundUp(touched_, kPageBytes), protection) == 0);
+}
+
+void* DeviceArena::Allocate(size_t num_bytes) {
+  if (num_bytes > size_) return nullptr;
+  const size_t size = RoundUp(std::max<size_t>(num_bytes, 1), kAlignment);
+  for (auto range = free_.begin(); range != free_.end(); ++range) {
+    const auto [first, length] = *range;
+    if (length < size) continue;
+    free_.erase(range);
+    if (length > size) free_[first + size] = length - size;
+    used_[first] = num_bytes;
+    allocated_ += num_bytes;
+    touched_ = std::max(touched_, first + size);
+    if (num_accesses_ > 0) Protect(PROT_READ | PROT_WRITE);
+    return bytes_ + first;
+  }
+  return nullptr;
+}
+
+void DeviceArena::Free(void* bytes) {
+  const auto used = used_.find(static_cast<size_t>(static_cast<std::byte*>(bytes) - bytes_));
+  TRAMONTANE_CHECK(used != used_.end());
+  const size_t first = used->first;
+  allocated_ -= used->second;
+  auto freed = free_.emplace(first, RoundUp(std::max<size_t>(used->second, 1), kAlignment)).first;
+  used_.erase(used);
+  const auto next = std::next(freed);
+  if (next != free_.end() && freed->first + freed->second == next->first) {
+    freed->second += next->second;
+    free_.erase(next);
+  }
+  if (freed == free_.begin()) return;
+  const auto before = std::prev(freed);
+  if (before->first + before->second != freed->first) return;
+  before->second += freed->second;
+  free_.erase(freed);
+}
+
+}  // namespace tramontane::emulation
