@@ -31,6 +31,7 @@ struct RouteTopKArgs;
 struct ExpertFfnArgs;
 struct RoutedExpertsArgs;
 struct CombineExpertsArgs;
+struct ArgMaxArgs;
 
 // One instance per worker. Operations of one instance are called from one thread at a time; each
 // operation's contract is in the header that its Args come from.
@@ -99,6 +100,8 @@ class Backend {
   // By ExpertFfn, where the host sees memory.
   virtual void RoutedExperts(const RoutedExpertsArgs& args);
   virtual void CombineExperts(const CombineExpertsArgs& args) = 0;
+  // By the calling thread, where the host sees memory.
+  virtual void ArgMax(const ArgMaxArgs& args);
 };
 
 // Plain float32 loops on one thread; the oracle. In bf16 mode it rounds where the contracts say.

@@ -100,6 +100,7 @@ class CudaBackend final : public Backend {
   void ExpertFfn(const ExpertFfnArgs& args) override { Run(cuda::ExpertFfn, args); }
   void RoutedExperts(const RoutedExpertsArgs& args) override { Run(cuda::RoutedExperts, args); }
   void CombineExperts(const CombineExpertsArgs& args) override { Run(cuda::CombineExperts, args); }
+  void ArgMax(const ArgMaxArgs& args) override { Run(cuda::ArgMax, args); }
 
  private:
   template <typename Args>

@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_KERNELS_CUDA_OPERATIONS_H_
 #define TRAMONTANE_KERNELS_CUDA_OPERATIONS_H_
 
+#include "kernels/arg_max.h"
 #include "kernels/combine_experts.h"
 #include "kernels/cuda/context.h"
 #include "kernels/embed_tokens.h"
@@ -24,6 +25,7 @@ void RouteTopK(Context& context, const RouteTopKArgs& args);
 void ExpertFfn(Context& context, const ExpertFfnArgs& args);
 void RoutedExperts(Context& context, const RoutedExpertsArgs& args);
 void CombineExperts(Context& context, const CombineExpertsArgs& args);
+void ArgMax(Context& context, const ArgMaxArgs& args);
 
 }  // namespace tramontane::cuda
 
