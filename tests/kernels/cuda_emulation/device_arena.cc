@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <iterator>
 
 #include "model/check.h"
@@ -11,36 +12,49 @@ namespace tramontane::emulation {
 namespace {
 
 constexpr size_t kAlignment = 256;
-constexpr size_t kPageBytes = 4096;
+constexpr size_t kPageBytes = size_t{2} << 20;
 
 constexpr size_t RoundUp(size_t value, size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+// Whole pages, aligned to them.
 std::byte* ReserveAddresses(size_t num_bytes) {
-  void* bytes =
-      mmap(nullptr, num_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* bytes = mmap(nullptr, num_bytes + kPageBytes, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   TRAMONTANE_CHECK(bytes != MAP_FAILED);
-  return static_cast<std::byte*>(bytes);
+  auto* const aligned =
+      reinterpret_cast<std::byte*>(RoundUp(reinterpret_cast<uintptr_t>(bytes), kPageBytes));
+  (void)madvise(aligned, num_bytes, MADV_HUGEPAGE);  // slower without
+  return aligned;
 }
 
 }  // namespace
 
-DeviceArena::Access::Access(DeviceArena& arena) : arena_(arena) {
-  if (arena_.num_accesses_++ == 0) arena_.Protect(PROT_READ | PROT_WRITE);
+DeviceArena::Access::Access(DeviceArena& arena, void* bytes, size_t num_bytes)
+    : arena_(arena),
+      first_(static_cast<size_t>(static_cast<std::byte*>(bytes) - arena.bytes_)),
+      num_bytes_(num_bytes) {
+  TRAMONTANE_CHECK(!arena_.accessed_);
+  arena_.accessed_ = true;
+  arena_.Protect(first_, num_bytes_, PROT_READ | PROT_WRITE);
 }
 
 DeviceArena::Access::~Access() {
-  if (--arena_.num_accesses_ == 0) arena_.Protect(PROT_NONE);
+  arena_.Protect(first_, num_bytes_, PROT_NONE);
+  arena_.accessed_ = false;
 }
 
-DeviceArena::DeviceArena(size_t num_bytes) : size_(num_bytes), bytes_(ReserveAddresses(num_bytes)) {
+DeviceArena::DeviceArena(size_t num_bytes)
+    : size_(RoundUp(num_bytes, kPageBytes)), bytes_(ReserveAddresses(size_)) {
   free_[0] = size_;
 }
 
-void DeviceArena::Protect(int protection) {
-  if (touched_ == 0) return;
-  TRAMONTANE_CHECK(mprotect(bytes_, RoundUp(touched_, kPageBytes), protection) == 0);
+void DeviceArena::Protect(size_t first, size_t num_bytes, int protection) {
+  if (num_bytes == 0) return;
+  const size_t begin = first / kPageBytes * kPageBytes,
+               end = RoundUp(first + num_bytes, kPageBytes);
+  TRAMONTANE_CHECK(mprotect(bytes_ + begin, end - begin, protection) == 0);
 }
 
 void* DeviceArena::Allocate(size_t num_bytes) {
@@ -54,7 +68,6 @@ void* DeviceArena::Allocate(size_t num_bytes) {
     used_[first] = num_bytes;
     allocated_ += num_bytes;
     touched_ = std::max(touched_, first + size);
-    if (num_accesses_ > 0) Protect(PROT_READ | PROT_WRITE);
     return bytes_ + first;
   }
   return nullptr;

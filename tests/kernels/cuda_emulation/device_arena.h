@@ -7,21 +7,23 @@
 
 namespace tramontane::emulation {
 
-// One range of addresses, so that one call opens and one closes all of it. Used by one thread at a
-// time.
+// One range of addresses, so that one call opens and one closes all of it, in huge pages where the
+// system gives them, which makes those calls cheap. Used by one thread at a time.
 class DeviceArena {
  public:
-  // While one lives, all threads of the host can reach the memory: others that should not are
-  // caught when none does.
+  // One at a time. While it lives, all threads of the host can reach the memory, or `num_bytes` of
+  // it and what lies near: those that should not are caught at other times.
   class Access {
    public:
-    explicit Access(DeviceArena& arena);
+    explicit Access(DeviceArena& arena) : Access(arena, arena.bytes_, arena.touched_) {}
+    Access(DeviceArena& arena, void* bytes, size_t num_bytes);
     ~Access();
     Access(const Access&) = delete;
     Access& operator=(const Access&) = delete;
 
    private:
     DeviceArena& arena_;
+    const size_t first_, num_bytes_;
   };
 
   // Takes addresses, no memory.
@@ -33,7 +35,7 @@ class DeviceArena {
   size_t allocated() const { return allocated_; }
 
  private:
-  void Protect(int protection);
+  void Protect(size_t first, size_t num_bytes, int protection);
 
   const size_t size_;
   std::byte* const bytes_;
@@ -41,7 +43,7 @@ class DeviceArena {
   std::map<size_t, size_t> used_;  // to the bytes that were asked for
   size_t allocated_ = 0;           // of those
   size_t touched_ = 0;             // up to the end of the last that was ever given
-  int num_accesses_ = 0;
+  bool accessed_ = false;
 };
 
 }  // namespace tramontane::emulation

@@ -1,5 +1,4 @@
 #include <cuda_runtime.h>
-#include <sys/mman.h>
 
 #include <cstdlib>
 #include <deque>
@@ -18,7 +17,8 @@ constexpr size_t kMemoryBytes = size_t{1} << 32;
 
 // The machine, of the whole process: backends of any thread share its one stream.
 struct Machine {
-  // Held while work runs, which may be any backend's. Recursive: what runs may allocate.
+  // Held while work runs, which may be any backend's. Recursive: the runtime's functions call one
+  // another.
   std::recursive_mutex mutex;
   std::deque<std::function<void()>> queue ABSL_GUARDED_BY(mutex);
   DeviceArena arena ABSL_GUARDED_BY(mutex){kMemoryBytes};
@@ -72,7 +72,7 @@ cudaError_t cudaMalloc(void** bytes, size_t size) {
   *bytes = machine->arena.Allocate(size);
   if (*bytes == nullptr) return cudaErrorMemoryAllocation;
   ++machine->num_allocations;
-  const DeviceArena::Access access(machine->arena);
+  const DeviceArena::Access access(machine->arena, *bytes, size);
   std::memset(*bytes, 0xff, size);  // what is read unwritten is noticed
   return cudaSuccess;
 }
@@ -101,7 +101,7 @@ cudaError_t cudaFreeHost(void* bytes) {
 cudaError_t cudaMemset(void* bytes, int value, size_t size) {
   const LockedMachine machine;
   Flush();
-  const DeviceArena::Access access(machine->arena);
+  const DeviceArena::Access access(machine->arena, bytes, size);
   std::memset(bytes, value, size);
   return cudaSuccess;
 }
