@@ -13,11 +13,15 @@ namespace {
 // One block of threads, each with a segment of the pairs: at most some 4,096 in all.
 constexpr int kThreads = 64;
 constexpr int kPairsOfSegment = 4;  // at least
-constexpr int kMaxCounts = 8192;    // of shared memory's integers
+// Integers of shared memory: four segments at least, whatever the number of experts.
+constexpr int kMaxCounts = 8192;
+static_assert(kMaxCounts / kMaxRoutedExperts - 2 >= 4);
 
-__device__ __forceinline__ Product RowsOf(const Product& of_expert, int first_row, int num_rows,
-                                          int element_bytes) {
-  Product product = of_expert;
+// The product of `expert`, whose rows are the `num_rows` from `first_row` on.
+__device__ __forceinline__ Product RowsOf(const ExpertProducts& experts, int expert, int first_row,
+                                          int num_rows, int element_bytes) {
+  Product product = experts.all;
+  product.weight = experts.weight[expert];
   product.input = static_cast<const std::byte*>(product.input) +
                   int64_t{first_row} * product.in_features * element_bytes;
   if (product.output_rows != nullptr) {
@@ -43,8 +47,8 @@ __device__ __forceinline__ void ListExpert(const RouteRowsArgs& args, const int*
   }
   const int place = listed(expert) ? before : all + expert - before;
   const int rows = listed(expert) ? num_rows[expert] : 0;
-  up[place] = RowsOf(args.up.of_expert[expert], first_row, rows, args.element_bytes);
-  down[place] = RowsOf(args.down.of_expert[expert], first_row, rows, args.element_bytes);
+  up[place] = RowsOf(args.up, expert, first_row, rows, args.element_bytes);
+  down[place] = RowsOf(args.down, expert, first_row, rows, args.element_bytes);
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -91,7 +95,7 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void RouteRows(Context& context, const RouteRowsArgs& args) {
-  TRAMONTANE_CHECK(args.num_experts <= kMaxCounts / 4);
+  TRAMONTANE_CHECK(args.num_experts <= kMaxRoutedExperts);
   const int num_segments = std::clamp(args.num_pairs / kPairsOfSegment, 1,
                                       std::min(kThreads, kMaxCounts / args.num_experts - 2));
   LaunchShape shape;

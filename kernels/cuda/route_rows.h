@@ -9,11 +9,15 @@
 
 namespace tramontane::cuda {
 
-// One matrix of every expert.
+// As a kernel's parameter their weights must fit in 4 KiB: reading them from staged memory would
+// take longer than all else that the kernel does.
+inline constexpr int kMaxRoutedExperts = 128;
+
+// One matrix of every expert, all of one shape.
 struct ExpertProducts {
-  // [num_experts] where kernels read: products of no rows yet, whose input and output are those of
-  // all experts together.
-  const Product* of_expert = nullptr;
+  const void* weight[kMaxRoutedExperts] = {};  // [num_experts]
+  // Of no expert and no rows yet: input and output are those of all experts together.
+  Product all;
   // [num_experts] on the device, written: of experts with 1 to few_rows rows, and with more; those
   // with rows first, in the order of the experts, then the others without rows.
   Product* few = nullptr;

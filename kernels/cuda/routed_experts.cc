@@ -42,8 +42,10 @@ struct Lists {
         context, 4 * list_bytes + max_pairs * static_cast<int64_t>(sizeof(int32_t)));
     auto* const lists = reinterpret_cast<Product*>(bytes);
     args.topk_expert_ids = routed.topk_expert_ids;
-    args.up = {nullptr, lists, lists + num_experts};
-    args.down = {nullptr, lists + 2 * num_experts, lists + 3 * num_experts};
+    args.up.few = lists;
+    args.up.many = lists + num_experts;
+    args.down.few = lists + 2 * num_experts;
+    args.down.many = lists + 3 * num_experts;
     args.pair_of_row = reinterpret_cast<int32_t*>(lists + 4 * num_experts);
     args.num_pairs = static_cast<int32_t>(num_pairs);
     args.num_experts = static_cast<int32_t>(num_experts);
@@ -64,21 +66,22 @@ struct Lists {
   }
 };
 
-// Stages what the lists are made of.
-void StageProducts(Context& context, const RoutedExpertsArgs& routed, const void* rows,
-                   void* activated, RouteRowsArgs& args) {
-  auto* const up = context.StageArray<Product>(args.num_experts);
-  auto* const down = context.StageArray<Product>(args.num_experts);
+// What the lists are made of.
+void SetProducts(const RoutedExpertsArgs& routed, const void* rows, void* activated,
+                 RouteRowsArgs& args) {
   for (size_t e = 0; e < routed.experts.size(); ++e) {
     const DeviceExpert& expert = Expert(routed.experts[e]);
     TRAMONTANE_CHECK(expert.hidden_size() == routed.experts[0]->hidden_size() &&
                      expert.intermediate_size() == routed.experts[0]->intermediate_size());
-    up[e] = expert.w13().MakeProduct(rows, 0, activated, expert.w2().padded_in_features());
-    down[e] = expert.w2().MakeProduct(activated, 0, routed.output, expert.hidden_size());
-    down[e].output_rows = args.pair_of_row;
+    const Product up =
+        expert.w13().MakeProduct(rows, 0, activated, expert.w2().padded_in_features());
+    Product down = expert.w2().MakeProduct(activated, 0, routed.output, expert.hidden_size());
+    down.output_rows = args.pair_of_row;
+    args.up.weight[e] = up.weight;
+    args.down.weight[e] = down.weight;
+    args.up.all = up;
+    args.down.all = down;
   }
-  args.up.of_expert = up;
-  args.down.of_expert = down;
 }
 
 // At most `max_pairs` pairs at once.
@@ -92,7 +95,7 @@ void RunTokens(Context& context, const RoutedExpertsArgs& args, int64_t max_pair
       context, max_pairs * expert.w2().padded_in_features() * element_bytes);
   Lists lists(context, args, max_pairs);
   if (context.failed()) return;
-  StageProducts(context, args, rows, activated, lists.args);
+  SetProducts(args, rows, activated, lists.args);
   RouteRows(context, lists.args);
   GatherRows(context,
              {lists.args.pair_of_row, args.input, rows, row_bytes, padded_bytes, args.top_k},
@@ -104,6 +107,10 @@ void RunTokens(Context& context, const RoutedExpertsArgs& args, int64_t max_pair
 }  // namespace
 
 void RoutedExperts(Context& context, const RoutedExpertsArgs& args) {
+  if (args.experts.size() > size_t{kMaxRoutedExperts}) {
+    context.Check(cudaErrorInvalidValue, "routing among more than 128 experts");
+    return;
+  }
   const int64_t row_bytes =
       args.experts.front()->hidden_size() * static_cast<int64_t>(DTypeSize(context.compute_dtype));
   const int64_t max_tokens = std::max<int64_t>(1, context.max_rows / args.top_k);

@@ -9,6 +9,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/combine_experts.h"
+#include "kernels/routed_experts.h"
 #include "tests/kernels/test_tensors.h"
 
 namespace tramontane {
@@ -93,6 +94,20 @@ TEST_F(CudaBackendTest, BuffersMayOutliveTheirBackend) {
   ASSERT_TRUE(own.ok() && shared.ok());
   backend_ = nullptr;
   EXPECT_EQ(shared->bytes()[99], std::byte{0});
+}
+
+TEST_F(CudaBackendTest, MoreExpertsThanTheKernelsTakeAreAnErrorOfTheOperation) {
+  const TestTensor weight = RandomTensor({16, 16}, DType::kBF16, 1);
+  const auto expert = backend_->PackExpert(weight.view(), weight.view(), weight.view());
+  ASSERT_TRUE(expert.ok());
+  const std::vector<const PackedExpert*> experts(129, expert->get());
+  const auto memory = backend_->Allocate(4096);
+  ASSERT_TRUE(memory.ok());
+  backend_->RoutedExperts(
+      {experts, memory->bytes(), memory->as<int32_t>() + 256, memory->bytes() + 2048, 1, 2});
+  const absl::Status finished = backend_->Finish();
+  EXPECT_EQ(finished.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(finished.message()), testing::HasSubstr("more than 128 experts"));
 }
 
 // Rows of the host, 512 KiB a call, are copied before the call returns: more than one block of
