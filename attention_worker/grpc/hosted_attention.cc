@@ -141,6 +141,7 @@ absl::Status HostedAttention::FindExperts() {
   discovery.num_layers = checkpoint_->config().num_layers;
   discovery.num_experts = checkpoint_->config().num_experts;
   discovery.addresses.resolve = ResolveTarget;
+  discovery.allow_mixed_backends = options_.allow_mixed_backends;
   discovery.connect = Connector(Expected(*checkpoint_, *backend_), std::string(backend_->name()),
                                 options_.expert_tls);
   discovery.probe = [probe = probe_.get()](const std::shared_ptr<ExpertClient>& client,

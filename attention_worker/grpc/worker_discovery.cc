@@ -131,10 +131,36 @@ void WorkerDiscovery::Loop() {
   leaving.swap(leaving_);
 }
 
+ConnectFunction WorkerDiscovery::ConnectUnlessMixed() {
+  if (options_.allow_mixed_backends) return options_.connect;
+  return [this](const std::string& address, std::function<void(const absl::Status&)> on_disconnect)
+             -> absl::StatusOr<std::shared_ptr<ExpertClient>> {
+    absl::StatusOr<std::shared_ptr<ExpertClient>> client =
+        options_.connect(address, std::move(on_disconnect));
+    if (!client.ok()) return client;
+    const absl::Status fits = replica_backends_.Check(address, (*client)->description());
+    if (!fits.ok()) return fits;
+    return client;
+  };
+}
+
+// Claimed by workers that have passed: one that answers wrongly decides nothing.
+ProbeFunction WorkerDiscovery::ProbeAndClaim() {
+  if (options_.allow_mixed_backends) return options_.probe;
+  return [this](const std::shared_ptr<ExpertClient>& client, int wrong_answers) {
+    absl::Status probed =
+        options_.probe == nullptr ? absl::OkStatus() : options_.probe(client, wrong_answers);
+    if (!probed.ok()) return probed;
+    const absl::Status claimed = replica_backends_.Claim(client->address(), client->description());
+    // No wrong answer: the next attempt to connect is refused, or is not.
+    return claimed.ok() ? claimed : absl::UnavailableError(claimed.message());
+  };
+}
+
 std::unique_ptr<WorkerConnection> WorkerDiscovery::Connect(const std::string& address) {
   Log(LogLevel::kInfo, "expert worker found", {{"worker", address}});
   return std::make_unique<WorkerConnection>(
-      address, options_.connect, options_.probe,
+      address, ConnectUnlessMixed(), ProbeAndClaim(),
       [this] {
         {
           const std::lock_guard<std::mutex> lock(mutex_);
@@ -179,7 +205,9 @@ void WorkerDiscovery::ForgetLeft() {
     const std::string address = it->connection->address();
     Log(LogLevel::kInfo, "expert worker gone", {{"worker", address}});
     it = leaving_.erase(it);
-    if (connections_.count(address) == 0) observer_->OnWorkerGone(address);
+    if (connections_.count(address) != 0) continue;
+    replica_backends_.Forget(address);
+    observer_->OnWorkerGone(address);
   }
 }
 

@@ -19,6 +19,7 @@
 #include "attention_worker/expert_directory.h"
 #include "attention_worker/grpc/worker_addresses.h"
 #include "attention_worker/grpc/worker_connection.h"
+#include "attention_worker/replica_backends.h"
 
 namespace tramontane {
 
@@ -28,7 +29,8 @@ struct WorkerDiscoveryOptions {
   int num_experts = 0;
   WorkerReturnOptions worker_return;
   ConnectFunction connect;
-  ProbeFunction probe;  // null: workers are used without
+  ProbeFunction probe;                // null: workers are used without
+  bool allow_mixed_backends = false;  // else a worker that ReplicaBackends refuses is not used
 };
 
 // What discovery tells whoever listens. One call at a time, from any thread; of the
@@ -75,6 +77,9 @@ class WorkerDiscovery : public ExpertDirectory {
 
   void Loop();
   std::unique_ptr<WorkerConnection> Connect(const std::string& address);
+  // The options' functions, and what replica_backends_ says.
+  ConnectFunction ConnectUnlessMixed();
+  ProbeFunction ProbeAndClaim();
   void UpdateConnections(const std::set<std::string>& addresses);
   void ForgetLeft();
   void Rebuild() ABSL_EXCLUSIVE_LOCKS_REQUIRED(membership_mutex_);
@@ -89,6 +94,7 @@ class WorkerDiscovery : public ExpertDirectory {
   mutable std::mutex membership_mutex_;
   std::map<std::string, std::unique_ptr<WorkerConnection>> connections_
       ABSL_GUARDED_BY(membership_mutex_);
+  ReplicaBackends replica_backends_;
   std::vector<Leaving> leaving_ ABSL_GUARDED_BY(membership_mutex_);
 
   mutable std::mutex mutex_;

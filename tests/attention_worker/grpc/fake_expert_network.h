@@ -22,7 +22,9 @@ inline constexpr int kExperts = 4;
 
 class StubExpertClient : public ExpertClient {
  public:
-  StubExpertClient(std::string address, int first, int last) : address_(std::move(address)) {
+  StubExpertClient(std::string address, int first, int last, std::string backend)
+      : address_(std::move(address)) {
+    description_.backend = std::move(backend);
     for (int layer = 0; layer < kLayers; ++layer) {
       for (int expert = first; expert <= last; ++expert) {
         description_.experts.push_back({layer, expert});
@@ -45,9 +47,10 @@ class FakeExpertNetwork : public DiscoveryObserver {
     const std::lock_guard<std::mutex> lock(mutex_);
     names_[name] = std::move(addresses);
   }
-  void StartWorker(const std::string& address, int first, int last) {
+  void StartWorker(const std::string& address, int first, int last,
+                   const std::string& backend = "cpu") {
     const std::lock_guard<std::mutex> lock(mutex_);
-    workers_[address] = {first, last};
+    workers_[address] = {first, last, backend};
   }
   // Names that a watched list gives; `Options` leaves them out, `Listed` does not.
   void SetList(std::vector<std::string> targets) {
@@ -157,6 +160,11 @@ class FakeExpertNetwork : public DiscoveryObserver {
   }
 
  private:
+  struct Worker {
+    int first, last;
+    std::string backend;
+  };
+
   absl::StatusOr<std::vector<std::string>> Resolve(const std::string& name) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = names_.find(name);
@@ -172,14 +180,14 @@ class FakeExpertNetwork : public DiscoveryObserver {
     const auto found = workers_.find(address);
     if (found == workers_.end()) return absl::UnavailableError("nobody answers");
     on_disconnect_[address] = std::move(on_disconnect);
-    return std::shared_ptr<ExpertClient>(
-        std::make_shared<StubExpertClient>(address, found->second.first, found->second.second));
+    return std::shared_ptr<ExpertClient>(std::make_shared<StubExpertClient>(
+        address, found->second.first, found->second.last, found->second.backend));
   }
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, std::vector<std::string>> names_;
-  std::map<std::string, std::pair<int, int>> workers_;
+  std::map<std::string, Worker> workers_;
   std::map<std::string, std::string> refusals_;
   std::map<std::string, std::function<void(const absl::Status&)>> on_disconnect_;
   std::vector<std::string> listed_;

@@ -67,6 +67,33 @@ TEST(WorkerDiscoveryTest, RefusalIsInTheReason) {
               AllOf(HasSubstr("1:1"), HasSubstr("digest abc"), HasSubstr("digest def")));
 }
 
+TEST(WorkerDiscoveryTest, AReplicaOfAnotherBackendServesOnlyWhereThatIsAllowed) {
+  for (const bool allowed : {false, true}) {
+    FakeExpertNetwork network;
+    network.SetName("a", {"1:1"});
+    network.StartWorker("1:1", 0, 3, "cuda-sm_90");
+    WorkerDiscoveryOptions options = network.Options({"a"});
+    options.allow_mixed_backends = allowed;
+    WorkerDiscovery discovery(std::move(options), &network);
+    network.AwaitMissing(0);
+    network.StartWorker("2:2", 2, 3, "cpu-avx2");
+    network.SetName("a", {"1:1", "2:2"});
+    if (allowed) {
+      network.AwaitState("2:2", WorkerState::kServing);
+      EXPECT_EQ(discovery.placement()->Replicas(0, 2).size(), 2u);
+      continue;
+    }
+    const WorkerSnapshot refused = network.AwaitState("2:2", WorkerState::kGone);
+    EXPECT_EQ(refused.last_error.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(refused.last_error.message()),
+                AllOf(HasSubstr("cuda-sm_90 as of 1:1"), HasSubstr("found cpu-avx2")));
+    EXPECT_EQ(discovery.placement()->Replicas(0, 2).size(), 1u);
+    // Once no other address says otherwise, it is as good as any.
+    network.SetName("a", {"2:2"});
+    network.AwaitState("2:2", WorkerState::kServing);
+  }
+}
+
 TEST(WorkerDiscoveryTest, NameThatDoesNotResolveIsInTheReason) {
   FakeExpertNetwork network;
   WorkerDiscovery discovery(network.Options({"nowhere:1"}), &network);
