@@ -128,6 +128,15 @@ TEST_P(EqualityTest, PingPong) {
   ExpectSameBits(Run(options, specs_, {.chunk_tokens = 9, .join_every_steps = 2}));
 }
 
+TEST_P(EqualityTest, ExpertsOnTheBackendOfAttention) {
+  ModelOptions options = Options();
+  options.local_experts = true;
+  ExpectSameBits(Run(options, specs_, {.chunk_tokens = 9, .join_every_steps = 2}));
+  for (GenerationSpec& spec : specs_) spec.want_routing = false;  // all layers at once
+  for (Generation& expected : expected_) expected.routing = {};
+  ExpectSameBits(Run(options, specs_, {.chunk_tokens = 9, .join_every_steps = 2}));
+}
+
 // Experts scattered differently in every layer, each on two of three workers.
 TEST_P(EqualityTest, ReplicatedExpertsInAnyPlace) {
   ModelOptions options = Options();

@@ -40,7 +40,7 @@ class GoldenF32Test : public ::testing::TestWithParam<std::tuple<std::string, st
 };
 
 TEST_P(GoldenF32Test, EmbeddingsAreEqual) {
-  const TensorView embedding = model_.checkpoint->Embedding();
+  const TensorView embedding = model_.checkpoint->Embedding();  // where a CPU reads it
   for (const GoldenCase& golden : cases_) {
     std::vector<float> actual(golden.embedding.size());
     model_.backend->EmbedTokens(

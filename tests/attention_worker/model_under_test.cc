@@ -8,8 +8,24 @@ namespace tramontane {
 namespace {
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const ModelOptions& options) {
+  if (options.backend == "cuda") return CreateCudaBackend({options.compute_dtype, 0});
   if (options.backend == "reference") return CreateReferenceBackend(options.compute_dtype);
   return CreateCpuBackend({.compute_dtype = options.compute_dtype, .num_threads = 2, .isa = ""});
+}
+
+absl::Status PackLocalExperts(ModelUnderTest& model) {
+  model.local_experts = std::make_unique<LocalExperts>();
+  for (int layer = 0; layer < model.config().num_layers; ++layer) {
+    model.local_experts->emplace_back();
+    for (int expert = 0; expert < model.config().num_experts; ++expert) {
+      const ExpertTensors tensors = model.checkpoint->Expert(layer, expert);
+      auto packed = model.backend->PackExpert(tensors.w1, tensors.w3, tensors.w2);
+      if (!packed.ok()) return packed.status();
+      model.local_experts->back().push_back(packed->get());
+      model.packed_experts.push_back(*std::move(packed));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -95,9 +111,14 @@ absl::StatusOr<ModelUnderTest> LoadModel(const std::string& directory,
   }
   model.directory = std::make_unique<FakeExpertDirectory>(model.config(), model.clients);
   model.observer = std::make_unique<RoutingCounter>();
-  auto worker =
-      AttentionWorker::Create(model.checkpoint, model.backend.get(), model.directory.get(),
-                              model.observer.get(), options.attention);
+  AttentionWorkerOptions attention = options.attention;
+  if (options.local_experts) {
+    const absl::Status packed = PackLocalExperts(model);
+    if (!packed.ok()) return packed;
+    attention.local_experts = model.local_experts.get();
+  }
+  auto worker = AttentionWorker::Create(model.checkpoint, model.backend.get(),
+                                        model.directory.get(), model.observer.get(), attention);
   if (!worker.ok()) return worker.status();
   model.worker = *std::move(worker);
   return model;

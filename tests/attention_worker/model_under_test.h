@@ -25,10 +25,12 @@ using Placement = std::vector<std::vector<ExpertWorkerDescription::Hosted>>;
 Placement EvenPlacement(const MixtralConfig& config, int num_workers);
 
 struct ModelOptions {
-  std::string backend = "cpu";  // or "reference"
+  std::string backend = "cpu";  // or "reference", "cuda"
   DType compute_dtype = DType::kF32;
   AttentionWorkerOptions attention = {.kv_cache_tokens = 4096, .max_step_tokens = 512};
   int max_batch_rows = 65'536;
+  // Experts on the attention's own backend; the placement then serves nothing.
+  bool local_experts = false;
   // Absent: one worker with everything.
   std::function<Placement(const MixtralConfig&)> placement = nullptr;
 };
@@ -71,6 +73,8 @@ class RoutingCounter : public StepObserver {
 struct ModelUnderTest {
   std::shared_ptr<const Checkpoint> checkpoint;
   std::unique_ptr<Backend> backend;
+  std::vector<std::unique_ptr<PackedExpert>> packed_experts;  // [L * E] of local experts
+  std::unique_ptr<LocalExperts> local_experts;
   std::vector<std::shared_ptr<FakeExpertClient>> clients;
   std::unique_ptr<FakeExpertDirectory> directory;
   std::unique_ptr<RoutingCounter> observer;

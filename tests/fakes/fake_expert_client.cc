@@ -45,7 +45,7 @@ absl::StatusOr<std::shared_ptr<FakeExpertWeights>> FakeExpertWeights::Load(
 
 absl::StatusOr<ExpertBatchResult> FakeExpertWeights::Compute(const ExpertBatch& batch) {
   const size_t row_bytes = static_cast<size_t>(batch.hidden_size) * DTypeSize(batch.row_dtype);
-  absl::StatusOr<Buffer> allocated = Buffer::Allocate(batch.row_indices.size() * row_bytes);
+  absl::StatusOr<Buffer> allocated = backend_->AllocateShared(batch.row_indices.size() * row_bytes);
   if (!allocated.ok()) return allocated.status();
   const auto rows = std::make_shared<Buffer>(*std::move(allocated));
 
@@ -69,6 +69,8 @@ absl::StatusOr<ExpertBatchResult> FakeExpertWeights::Compute(const ExpertBatch& 
   {
     const std::lock_guard<std::mutex> lock(computing_);
     backend_->ExpertFfn({.groups = groups});
+    const absl::Status finished = backend_->Finish();
+    if (!finished.ok()) return finished;
   }
   result.owner = rows;
   return result;

@@ -1,0 +1,136 @@
+// A whole model on a CUDA device, or on an emulated one, whose memory the host cannot touch: the
+// golden tokens, and the same bits however the work is cut.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "tests/attention_worker/generation.h"
+#include "tests/attention_worker/model_under_test.h"
+#include "tests/attention_worker/traced_prefill.h"
+#include "tests/golden/golden_values.h"
+
+namespace tramontane {
+namespace {
+
+// As of golden_f32_test.cc.
+constexpr double kTolerance = 1e-4;
+
+// {checkpoint, local experts}
+class DeviceTest : public ::testing::TestWithParam<std::tuple<std::string, bool>> {
+ protected:
+  void SetUp() override {
+    if (!CreateCudaBackend({}).ok()) GTEST_SKIP() << "no CUDA device: skipped";
+    auto cases = ReadGoldenCases(GoldenDirectory(Checkpoint()));
+    ASSERT_TRUE(cases.ok()) << cases.status();
+    cases_ = *std::move(cases);
+  }
+
+  static std::string Checkpoint() { return std::get<0>(GetParam()); }
+
+  static ModelOptions Options(DType compute_dtype) {
+    return {.backend = "cuda",
+            .compute_dtype = compute_dtype,
+            .attention = {.kv_cache_tokens = 2048, .max_step_tokens = 160},
+            .local_experts = std::get<1>(GetParam())};
+  }
+
+  static ModelUnderTest Load(const ModelOptions& options) {
+    auto model = LoadModel(CheckpointDirectory(Checkpoint()), options);
+    EXPECT_TRUE(model.ok()) << model.status();
+    return model.ok() ? *std::move(model) : ModelUnderTest();
+  }
+
+  static std::vector<Generation> Run(const ModelOptions& options,
+                                     const std::vector<GenerationSpec>& specs,
+                                     Schedule schedule = {}) {
+    const ModelUnderTest model = Load(options);
+    if (model.worker == nullptr) return {};
+    schedule.max_step_tokens = options.attention.max_step_tokens;
+    auto generations = RunGenerations(*model.worker, specs, schedule);
+    EXPECT_TRUE(generations.ok()) << generations.status();
+    return generations.ok() ? *std::move(generations) : std::vector<Generation>();
+  }
+
+  std::vector<GoldenCase> cases_;
+};
+
+TEST_P(DeviceTest, EveryLayerIsWithinToleranceInFloat32) {
+  const ModelUnderTest model = Load(Options(DType::kF32));
+  ASSERT_NE(model.worker, nullptr);
+  const MixtralConfig& config = model.config();
+  for (size_t i = 0; i < 2; ++i) {
+    SCOPED_TRACE(i);
+    const auto traced = TracePrefill(*model.worker, config.vocab_size, cases_[i].prompt_token_ids);
+    ASSERT_TRUE(traced.ok()) << traced.status();
+    EXPECT_LE(LargestRowError(traced->layer_output, cases_[i].layer_output, config.hidden_size),
+              kTolerance);
+    EXPECT_LE(LargestRowError(traced->moe_output, cases_[i].moe_output, config.hidden_size),
+              kTolerance);
+    EXPECT_EQ(traced->router_experts, cases_[i].router_experts);
+  }
+}
+
+TEST_P(DeviceTest, GreedyTokensAreEqualInFloat32) {
+  std::vector<GenerationSpec> specs;
+  for (size_t i = 0; i < cases_.size(); ++i) {
+    specs.push_back({.prompt_token_ids = cases_[i].prompt_token_ids,
+                     .max_tokens = static_cast<int>(cases_[i].greedy_token_ids.size()),
+                     .want_routing = i % 2 == 0});
+  }
+  const auto generations = Run(Options(DType::kF32), specs, {.join_every_steps = 1});
+  ASSERT_EQ(generations.size(), specs.size());
+  for (size_t i = 0; i < cases_.size(); ++i) {
+    EXPECT_EQ(generations[i].token_ids, cases_[i].greedy_token_ids) << "case " << i;
+  }
+}
+
+TEST_P(DeviceTest, BitsDoNotDependOnHowTheWorkIsCut) {
+  std::vector<GenerationSpec> specs;
+  for (size_t i = 0; i < 3; ++i) {
+    specs.push_back({.prompt_token_ids = cases_[i].prompt_token_ids,
+                     .max_tokens = 4,
+                     .want_routing = false,
+                     .num_top_logprobs = 2});
+  }
+  const ModelOptions options = Options(DType::kBF16);
+  std::vector<Generation> alone;
+  for (const GenerationSpec& spec : specs) {
+    for (Generation& one : Run(options, {spec})) alone.push_back(std::move(one));
+  }
+  ASSERT_EQ(alone.size(), specs.size());
+  ModelOptions other = options;  // experts on the other side
+  other.local_experts = !options.local_experts;
+  other.attention.ping_pong_min_rows = 2;
+  other.attention.kv_block_size = 48;
+  other.placement = [](const MixtralConfig& config) { return EvenPlacement(config, 2); };
+  const std::pair<ModelOptions, Schedule> ways[] = {
+      {options, {.chunk_tokens = 7, .join_every_steps = 1}}, {other, {.chunk_tokens = 11}}};
+  for (const auto& [way, schedule] : ways) {
+    const auto together = Run(way, specs, schedule);
+    ASSERT_EQ(together.size(), specs.size());
+    for (size_t i = 0; i < specs.size(); ++i) {
+      SCOPED_TRACE(i);
+      EXPECT_EQ(together[i].token_ids, alone[i].token_ids);
+      for (size_t t = 0; t < alone[i].logprobs.size(); ++t) {
+        EXPECT_EQ(together[i].logprobs[t].logprob, alone[i].logprobs[t].logprob);
+        EXPECT_EQ(together[i].logprobs[t].top, alone[i].logprobs[t].top);
+      }
+    }
+  }
+}
+
+std::string ParamName(const ::testing::TestParamInfo<DeviceTest::ParamType>& param) {
+  return std::get<0>(param.param) + (std::get<1>(param.param) ? "_local" : "_dispatched");
+}
+
+INSTANTIATE_TEST_SUITE_P(, DeviceTest,
+                         ::testing::Combine(::testing::Values("tiny_f32", "tiny_bf16_sharded",
+                                                              "tiny_f16_window_tied"),
+                                            ::testing::Bool()),
+                         ParamName);
+
+}  // namespace
+}  // namespace tramontane
