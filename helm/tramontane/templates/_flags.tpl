@@ -14,6 +14,9 @@
 {{- with .root.Values.cpuIsa }}
 - --cpu_isa={{ . }}
 {{- end }}
+{{- with include "tramontane.device" .settings }}
+- --device={{ . }}
+{{- end }}
 {{- if not (kindIs "invalid" .settings.threads) }}
 - --threads={{ include "tramontane.scalar" .settings.threads }}
 {{- end }}
@@ -60,6 +63,9 @@
 {{- end }}
 {{- if not (kindIs "invalid" .maxStepTokens) }}
 - --max_step_tokens={{ include "tramontane.scalar" .maxStepTokens }}
+{{- end }}
+{{- if .allowMixedBackends }}
+- --allow_mixed_backends
 {{- end }}
 {{- end }}
 {{- end -}}
