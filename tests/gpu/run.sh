@@ -163,6 +163,8 @@ if [[ "$servers" == no ]]; then
 fi
 if STEP_TIMEOUT_SECONDS="$BUILD_TIMEOUT_SECONDS" step build bash -euo pipefail -c build_kernels; then
   test_kernels
+  # Should this be ended before it is through.
+  python3 "$ROOT/tests/gpu/report.py" "$RESULTS" >/dev/null
   if [[ "$servers" == yes ]]; then
     # The sanitizers wait for the GPU, the build for the processors.
     STEP_TIMEOUT_SECONDS="$BUILD_TIMEOUT_SECONDS" step servers bash -euo pipefail -c build_servers &
