@@ -40,16 +40,42 @@ class WeightLoader {
     if (!status_.ok()) return {};
     const auto count = static_cast<size_t>(tensor.num_elements());
     absl::StatusOr<Buffer> buffer = backend_->Allocate(count * sizeof(float));
+    // Where the host cannot write it, by way of memory that it can.
+    Buffer shared;
+    if (buffer.ok() && !backend_->host_sees_memory()) {
+      absl::StatusOr<Buffer> allocated = backend_->AllocateShared(buffer->size());
+      if (!allocated.ok()) buffer = allocated.status();
+      shared = allocated.ok() ? *std::move(allocated) : Buffer();
+    }
     if (!buffer.ok()) {
       Fail(tensor.name, buffer.status());
       return {};
     }
+    auto* const elements = shared.size() > 0 ? shared.as<float>() : buffer->as<float>();
     for (size_t i = 0; i < count; ++i) {
-      buffer->as<float>()[i] = ElementAsFloat(tensor, static_cast<int64_t>(i));
+      elements[i] = ElementAsFloat(tensor, static_cast<int64_t>(i));
+    }
+    if (shared.size() > 0) {
+      backend_->Copy(shared.bytes(), buffer->bytes(), buffer->size());
+      if (absl::Status copied = backend_->Finish(); !copied.ok()) {
+        Fail(tensor.name, copied);
+        return {};
+      }
     }
     mapped_bytes_ += tensor.num_bytes();
     packed_bytes_ += buffer->size();
     return *std::move(buffer);
+  }
+
+  EmbeddingTable Place(const TensorView& embedding) {
+    if (!status_.ok()) return {};
+    absl::StatusOr<EmbeddingTable> table = backend_->PlaceEmbedding(embedding);
+    if (!table.ok()) {
+      Fail(embedding.name, table.status());
+      return {};
+    }
+    packed_bytes_ += table->memory.size();
+    return *std::move(table);
   }
 
   // One line a second, not one a layer.
@@ -114,7 +140,7 @@ absl::StatusOr<AttentionWeights> AttentionWeights::Load(const Checkpoint& checkp
   const MixtralConfig& config = checkpoint.config();
   WeightLoader loader(checkpoint, backend);
   AttentionWeights weights;
-  weights.embedding = checkpoint.Embedding();
+  weights.embedding = loader.Place(checkpoint.Embedding());
   WillRead(checkpoint, 0);
   for (int layer = 0; layer < config.num_layers; ++layer) {
     WillRead(checkpoint, layer + 1);

@@ -8,9 +8,9 @@
 #include "absl/status/statusor.h"
 #include "kernels/backend.h"
 #include "kernels/buffer.h"
+#include "kernels/embedding_table.h"
 #include "kernels/packed_matrix.h"
 #include "model/checkpoint.h"
-#include "model/tensor_view.h"
 
 namespace tramontane {
 
@@ -25,7 +25,8 @@ struct LayerWeights {
 
 // Immutable after Load.
 struct AttentionWeights {
-  TensorView embedding;  // [vocab_size, hidden_size], in the mapped file: few of its rows are read
+  EmbeddingTable embedding;  // [vocab_size, hidden_size]; of a CPU the mapped file: few of its rows
+                             // are read
   std::vector<LayerWeights> layers;       // [num_layers]
   Buffer final_norm;                      // [hidden_size] float32
   std::unique_ptr<PackedMatrix> lm_head;  // [vocab_size, hidden_size]

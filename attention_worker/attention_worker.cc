@@ -105,7 +105,13 @@ absl::Status LocalAttentionWorker::Build(Backend* backend, ExpertDirectory* dire
           .expert_wait_slice = absl::Milliseconds(options_.expert_wait_slice_ms),
           .hedge_after = options_.hedge_after});
   absl::StatusOr<std::unique_ptr<Decoder>> decoder =
-      Decoder::Create(config_, &weights_, cache_.get(), dispatcher_.get(), backend,
+      Decoder::Create(config_,
+                      {.weights = &weights_,
+                       .cache = cache_.get(),
+                       .dispatcher = dispatcher_.get(),
+                       .local_experts = options_.local_experts,
+                       .observer = observer_,
+                       .backend = backend},
                       options_.max_step_tokens, options_.ping_pong_min_rows);
   if (!decoder.ok()) return decoder.status();
   decoder_ = *std::move(decoder);
@@ -238,8 +244,9 @@ absl::Status LocalAttentionWorker::ChooseTokens(const StepRequest& request,
   for (size_t begin = 0; begin < all.size();) {
     const std::span<const LogitRow> rows = all.subspan(
         begin, std::min(all.size() - begin, static_cast<size_t>(decoder_->max_logit_rows())));
-    const float* logits = decoder_->ComputeLogits(rows);
-    const absl::Status chosen = chooser_.Choose(request, sequences, rows, logits, result);
+    const absl::StatusOr<const float*> logits = decoder_->ComputeLogits(rows);
+    if (!logits.ok()) return logits.status();
+    const absl::Status chosen = chooser_.Choose(request, sequences, rows, *logits, result);
     if (!chosen.ok()) return chosen;
     begin += rows.size();
   }

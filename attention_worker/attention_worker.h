@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "attention_worker/attention_client.h"
 #include "attention_worker/expert_directory.h"
+#include "attention_worker/local_experts.h"
 #include "attention_worker/step_observer.h"
 #include "kernels/backend.h"
 #include "model/checkpoint.h"
@@ -33,6 +34,9 @@ struct AttentionWorkerOptions {
   int64_t expert_wait_slice_ms = 1'000;
   // Times the expected latency of a batch after which a second worker gets its rows too; 0: never.
   double hedge_after = 0;
+  // All experts of the model, packed by the attention's own backend; they outlive the worker. Null:
+  // the directory's.
+  const LocalExperts* local_experts = nullptr;
 };
 
 // What tests and the golden comparison look at: the inside of a layer, rows of the running step.

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "kernels/combine_experts.h"
 #include "kernels/embed_tokens.h"
 #include "kernels/finite_rows.h"
@@ -14,53 +15,22 @@
 #include "kernels/rms_norm.h"
 #include "kernels/rope_and_cache.h"
 #include "kernels/route_topk.h"
+#include "kernels/routed_experts.h"
 #include "model/check.h"
 
 namespace tramontane {
-namespace {
-
-// Logits of a scored prompt are made and used this many rows at a time: enough for the matrix
-// product to run at full speed, 8 MB at a vocabulary of 32,000.
-constexpr int kMaxLogitRows = 64;
-
-int MaxLogitRows(int max_rows) { return std::min(max_rows, kMaxLogitRows); }
-
-struct ActivationSize {
-  RowBuffer Activations::*buffer;
-  size_t row_bytes;
-  int num_rows;
-
-  size_t num_bytes() const { return static_cast<size_t>(num_rows) * row_bytes; }
-};
-
-std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType compute_dtype,
-                                            int max_rows) {
-  const size_t compute_size = DTypeSize(compute_dtype);
-  const auto hidden = static_cast<size_t>(config.hidden_size);
-  const auto head_dim = static_cast<size_t>(config.head_dim);
-  const auto qkv = static_cast<size_t>(config.num_heads + 2 * config.num_kv_heads) * head_dim;
-  const auto top_k = static_cast<size_t>(config.top_k);
-  return {
-      {&Activations::residual, hidden * sizeof(float), max_rows},
-      {&Activations::normed, hidden * compute_size, max_rows},
-      {&Activations::qkv, qkv * sizeof(float), max_rows},
-      {&Activations::attended, config.num_heads * head_dim * compute_size, max_rows},
-      {&Activations::router_logits, config.num_experts * sizeof(float), max_rows},
-      {&Activations::topk_expert_ids, top_k * sizeof(int32_t), max_rows},
-      {&Activations::gating_weights, top_k * sizeof(float), max_rows},
-      {&Activations::moe_output, hidden * sizeof(float), max_rows},
-      {&Activations::logits, config.vocab_size * sizeof(float), MaxLogitRows(max_rows)},
-  };
-}
-
-}  // namespace
 
 absl::StatusOr<absl::Duration> Decoder::RunLayers(const TokenBatch& batch, absl::Time deadline,
                                                   const LayerTracer& tracer) {
+  absl::Duration expert_wait;
+  if (parts_.local_experts != nullptr) {
+    const absl::Status run = RunWithLocalExperts(batch, deadline, tracer);
+    if (!run.ok()) return run;
+    return expert_wait;
+  }
   const bool ping_pong = ping_pong_min_rows_ > 0 && batch.num_rows() >= ping_pong_min_rows_;
   std::vector<MicroBatch> micro_batches =
       CutIntoMicroBatches(batch, ping_pong && tracer == nullptr ? 2 : 1);
-  absl::Duration expert_wait;
   Embed(batch);
   for (int layer = 0; layer <= config_.num_layers; ++layer) {
     for (MicroBatch& rows : micro_batches) {
@@ -71,8 +41,7 @@ absl::StatusOr<absl::Duration> Decoder::RunLayers(const TokenBatch& batch, absl:
       }
       if (layer == config_.num_layers) continue;
       RunAttention(layer, rows);
-      const absl::Status routed = Route(layer, rows);
-      if (!routed.ok()) return routed;
+      Route(layer, rows);
       const absl::Status sent = SendToExperts(layer, rows, deadline);
       if (!sent.ok()) return sent;
     }
@@ -80,9 +49,37 @@ absl::StatusOr<absl::Duration> Decoder::RunLayers(const TokenBatch& batch, absl:
   return expert_wait;
 }
 
+absl::Status Decoder::RunWithLocalExperts(const TokenBatch& batch, absl::Time deadline,
+                                          const LayerTracer& tracer) {
+  const std::vector<MicroBatch> whole = CutIntoMicroBatches(batch, 1);
+  const MicroBatch& rows = whole.front();
+  Embed(batch);
+  for (int layer = 0; layer < config_.num_layers; ++layer) {
+    if (absl::Now() >= deadline) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("the deadline of the step passed before layer ", layer));
+    }
+    RunAttention(layer, rows);
+    Route(layer, rows);
+    RunLocalExperts(layer, rows, tracer != nullptr);
+    if (tracer == nullptr) continue;
+    const absl::Status traced = TraceLayer(layer, rows, tracer);
+    if (!traced.ok()) return traced;
+  }
+  const absl::Status finished = Finish();
+  if (!finished.ok()) return finished;
+  for (int layer = 0; layer < config_.num_layers; ++layer) {
+    const absl::Status routed = CheckRouting(layer, rows);
+    if (!routed.ok()) return routed;
+    parts_.observer->OnRouted(layer,
+                              CountTokensPerExpert(Routing(layer, rows), config_.num_experts));
+  }
+  return absl::OkStatus();
+}
+
 void Decoder::RunAttention(int layer, const MicroBatch& rows) {
-  const LayerWeights& weights = weights_->layers[layer];
-  const KvLayer cache = cache_->Layer(layer);
+  const LayerWeights& weights = parts_.weights->layers[layer];
+  const KvLayer cache = parts_.cache->Layer(layer);
   const int64_t first = rows.first_row;
 
   Normalise(weights.input_norm, rows);
@@ -101,14 +98,19 @@ void Decoder::RunAttention(int layer, const MicroBatch& rows) {
 }
 
 absl::Status Decoder::SendToExperts(int layer, MicroBatch& rows, absl::Time deadline) {
-  const RoutedTokens routed = {
-      .layer = layer,
-      .num_tokens = rows.num_rows,
-      .top_k = config_.top_k,
-      .topk_expert_ids = Trace(layer, rows).topk_expert_ids,
-  };
+  const std::byte* sent_rows = activations_.normed.row(rows.first_row);
+  if (!backend_->host_sees_memory()) {
+    std::byte* const copy = activations_.sent_rows.row(rows.first_row);
+    backend_->Copy(sent_rows, copy,
+                   static_cast<size_t>(rows.num_rows) * activations_.sent_rows.row_bytes);
+    sent_rows = copy;
+  }
+  const absl::Status finished = Finish();
+  if (!finished.ok()) return finished;
+  const absl::Status routed = CheckRouting(layer, rows);
+  if (!routed.ok()) return routed;
   absl::StatusOr<ExpertDispatcher::Pending> experts =
-      dispatcher_->Send(routed, activations_.normed.row(rows.first_row), deadline);
+      parts_.dispatcher->Send(Routing(layer, rows), sent_rows, deadline);
   if (!experts.ok()) return experts.status();
   rows.experts = *std::move(experts);
   return absl::OkStatus();
@@ -116,31 +118,47 @@ absl::Status Decoder::SendToExperts(int layer, MicroBatch& rows, absl::Time dead
 
 absl::Status Decoder::CombineExperts(int layer, MicroBatch& rows, const LayerTracer& tracer,
                                      absl::Duration& expert_wait) {
-  const absl::StatusOr<DispatchedRows> answers = dispatcher_->Await(std::move(rows.experts));
+  absl::StatusOr<DispatchedRows> answers = parts_.dispatcher->Await(std::move(rows.experts));
   if (!answers.ok()) return answers.status();
   expert_wait += answers->wait;
+  AddExpertRows(answers->expert_rows.data(), layer, rows, tracer != nullptr);
+  if (!backend_->host_sees_memory()) in_use_.push_back(*std::move(answers));
+  return tracer != nullptr ? TraceLayer(layer, rows, tracer) : absl::OkStatus();
+}
+
+void Decoder::RunLocalExperts(int layer, const MicroBatch& rows, bool traced) {
+  backend_->RoutedExperts(
+      {.experts = (*parts_.local_experts)[static_cast<size_t>(layer)],
+       .input = activations_.normed.row(rows.first_row),
+       .topk_expert_ids = activations_.topk_expert_ids.row<int32_t>(RoutingRow(layer, rows)),
+       .output = activations_.expert_rows.row(rows.first_row),
+       .num_tokens = rows.num_rows,
+       .top_k = config_.top_k});
+  AddExpertRows(local_rows_.data() + rows.first_row * config_.top_k, layer, rows, traced);
+}
+
+void Decoder::AddExpertRows(const std::byte* const* expert_rows, int layer, const MicroBatch& rows,
+                            bool traced) {
   const int64_t first = rows.first_row;
   backend_->CombineExperts(
-      {.expert_rows = answers->expert_rows.data(),
+      {.expert_rows = expert_rows,
        .row_dtype = compute_dtype_,
-       .gating_weights = activations_.gating_weights.row<float>(first),
+       .gating_weights = activations_.gating_weights.row<float>(RoutingRow(layer, rows)),
        .residual = activations_.residual.row<float>(first),
-       .moe_output = tracer != nullptr ? activations_.moe_output.row<float>(first) : nullptr,
+       .moe_output = traced ? activations_.moe_output.row<float>(first) : nullptr,
        .num_tokens = rows.num_rows,
        .top_k = config_.top_k,
        .hidden_size = config_.hidden_size});
-  if (tracer != nullptr) tracer(Trace(layer, rows));
-  return absl::OkStatus();
 }
 
-const float* Decoder::ComputeLogits(std::span<const LogitRow> rows) {
+absl::StatusOr<const float*> Decoder::ComputeLogits(std::span<const LogitRow> rows) {
   TRAMONTANE_CHECK(static_cast<int>(rows.size()) <= max_logit_rows_);
   // Rows that lie together are normalised together: the final norm also gathers.
   for (size_t begin = 0; begin < rows.size();) {
     size_t end = begin + 1;
     while (end < rows.size() && rows[end].row == rows[end - 1].row + 1) ++end;
     backend_->RmsNorm({.input = activations_.residual.row<float>(rows[begin].row),
-                       .weight = weights_->final_norm.as<float>(),
+                       .weight = parts_.weights->final_norm.as<float>(),
                        .output = activations_.normed.row(static_cast<int64_t>(begin)),
                        .output_dtype = compute_dtype_,
                        .num_tokens = static_cast<int64_t>(end - begin),
@@ -149,14 +167,16 @@ const float* Decoder::ComputeLogits(std::span<const LogitRow> rows) {
     begin = end;
   }
   backend_->MatMul({.input = activations_.normed.row(0),
-                    .weight = weights_->lm_head.get(),
+                    .weight = parts_.weights->lm_head.get(),
                     .output = activations_.logits.row<float>(0),
                     .num_rows = static_cast<int64_t>(rows.size())});
+  const absl::Status finished = Finish();
+  if (!finished.ok()) return finished;
   return activations_.logits.row<float>(0);
 }
 
 void Decoder::Embed(const TokenBatch& batch) {
-  backend_->EmbedTokens({.embedding = &weights_->embedding,
+  backend_->EmbedTokens({.embedding = &parts_.weights->embedding.view,
                          .token_ids = batch.token_ids.data(),
                          .hidden_states = activations_.residual.row<float>(0),
                          .num_tokens = batch.num_rows()});
@@ -192,80 +212,126 @@ void Decoder::Attend(const KvLayer& cache, const MicroBatch& rows) {
                             .output_dtype = compute_dtype_});
 }
 
-absl::Status Decoder::Route(int layer, const MicroBatch& rows) {
-  const int64_t first = rows.first_row;
-  backend_->MatMul({.input = activations_.normed.row(first),
-                    .weight = weights_->layers[layer].gate.get(),
-                    .output = activations_.router_logits.row<float>(first),
+void Decoder::Route(int layer, const MicroBatch& rows) {
+  const int64_t routing = RoutingRow(layer, rows);
+  backend_->MatMul({.input = activations_.normed.row(rows.first_row),
+                    .weight = parts_.weights->layers[layer].gate.get(),
+                    .output = activations_.router_logits.row<float>(routing),
                     .num_rows = rows.num_rows});
-  if (!RowIsFinite(activations_.router_logits.row(first), rows.num_rows * config_.num_experts,
-                   DType::kF32)) {
-    return absl::InternalError(
-        absl::StrCat("layer ", layer,
-                     ": the router's logits hold an infinity or a NaN; expected "
-                     "finite numbers: are the checkpoint's weights finite?"));
-  }
-  backend_->RouteTopK({.router_logits = activations_.router_logits.row<float>(first),
-                       .topk_expert_ids = activations_.topk_expert_ids.row<int32_t>(first),
-                       .gating_weights = activations_.gating_weights.row<float>(first),
+  backend_->RouteTopK({.router_logits = activations_.router_logits.row<float>(routing),
+                       .topk_expert_ids = activations_.topk_expert_ids.row<int32_t>(routing),
+                       .gating_weights = activations_.gating_weights.row<float>(routing),
                        .num_tokens = rows.num_rows,
                        .num_experts = config_.num_experts,
                        .top_k = config_.top_k});
+}
+
+absl::Status Decoder::CheckRouting(int layer, const MicroBatch& rows) const {
+  if (RowIsFinite(activations_.router_logits.row(RoutingRow(layer, rows)),
+                  rows.num_rows * config_.num_experts, DType::kF32)) {
+    return absl::OkStatus();
+  }
+  return absl::InternalError(absl::StrCat("layer ", layer,
+                                          ": the router's logits hold an infinity or a NaN; "
+                                          "expected finite numbers: are the checkpoint's weights "
+                                          "finite?"));
+}
+
+absl::Status Decoder::TraceLayer(int layer, const MicroBatch& rows, const LayerTracer& tracer) {
+  if (!backend_->host_sees_memory()) {
+    const RowBuffer& copies = activations_.layer_output;
+    backend_->Copy(activations_.residual.row(rows.first_row), copies.row(rows.first_row),
+                   static_cast<size_t>(rows.num_rows) * copies.row_bytes);
+  }
+  const absl::Status finished = Finish();
+  if (!finished.ok()) return finished;
+  tracer(Trace(layer, rows));
   return absl::OkStatus();
+}
+
+RoutedTokens Decoder::Routing(int layer, const MicroBatch& rows) const {
+  return {.layer = layer,
+          .num_tokens = rows.num_rows,
+          .top_k = config_.top_k,
+          .topk_expert_ids = Trace(layer, rows).topk_expert_ids};
 }
 
 LayerTrace Decoder::Trace(int layer, const MicroBatch& rows) const {
   const int64_t first = rows.first_row;
+  const int64_t routing = RoutingRow(layer, rows);
   const auto num_rows = static_cast<size_t>(rows.num_rows);
   const auto hidden = num_rows * config_.hidden_size;
   const auto choices = num_rows * config_.top_k;
+  const RowBuffer& output =
+      backend_->host_sees_memory() ? activations_.residual : activations_.layer_output;
   return {.layer = layer,
           .num_rows = rows.num_rows,
-          .router_logits = {activations_.router_logits.row<float>(first),
+          .router_logits = {activations_.router_logits.row<float>(routing),
                             num_rows * config_.num_experts},
-          .topk_expert_ids = {activations_.topk_expert_ids.row<int32_t>(first), choices},
-          .gating_weights = {activations_.gating_weights.row<float>(first), choices},
+          .topk_expert_ids = {activations_.topk_expert_ids.row<int32_t>(routing), choices},
+          .gating_weights = {activations_.gating_weights.row<float>(routing), choices},
           .moe_output = {activations_.moe_output.row<float>(first), hidden},
-          .layer_output = {activations_.residual.row<float>(first), hidden}};
+          .layer_output = {output.row<float>(first), hidden}};
 }
 
-absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
-    const MixtralConfig& config, const AttentionWeights* weights, KvCache* cache,
-    ExpertDispatcher* dispatcher, Backend* backend, int max_rows, int ping_pong_min_rows) {
-  std::unique_ptr<Decoder> decoder(
-      new Decoder(config, weights, cache, dispatcher, backend, max_rows, ping_pong_min_rows));
-  const absl::Status allocated = decoder->Allocate(max_rows);
-  if (!allocated.ok()) return allocated;
+int64_t Decoder::RoutingRow(int layer, const MicroBatch& rows) const {
+  const int64_t routing = parts_.local_experts != nullptr ? layer : 0;
+  return routing * max_rows_ + rows.first_row;
+}
+
+absl::Status Decoder::Finish() {
+  absl::Status finished = backend_->Finish();
+  in_use_.clear();
+  return finished;
+}
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const MixtralConfig& config,
+                                                         const DecoderParts& parts, int max_rows,
+                                                         int ping_pong_min_rows) {
+  std::unique_ptr<Decoder> decoder(new Decoder(config, parts, max_rows, ping_pong_min_rows));
+  absl::StatusOr<Activations> activations = AllocateActivations(
+      config, {.max_rows = max_rows, .local_experts = parts.local_experts != nullptr},
+      parts.backend);
+  if (!activations.ok()) return activations.status();
+  decoder->activations_ = *std::move(activations);
+  if (parts.local_experts != nullptr) {
+    const size_t row_bytes = decoder->activations_.expert_rows.row_bytes / config.top_k;
+    for (int64_t pair = 0; pair < int64_t{max_rows} * config.top_k; ++pair) {
+      decoder->local_rows_.push_back(decoder->activations_.expert_rows.memory.bytes() +
+                                     static_cast<size_t>(pair) * row_bytes);
+    }
+  }
+  if (!parts.backend->host_sees_memory()) {
+    const absl::Status warm = decoder->WarmUp();
+    if (!warm.ok()) return warm;
+  }
   return decoder;
 }
 
-Decoder::Decoder(const MixtralConfig& config, const AttentionWeights* weights, KvCache* cache,
-                 ExpertDispatcher* dispatcher, Backend* backend, int max_rows,
+Decoder::Decoder(const MixtralConfig& config, const DecoderParts& parts, int max_rows,
                  int ping_pong_min_rows)
     : config_(config),
-      compute_dtype_(backend->compute_dtype()),
-      max_logit_rows_(MaxLogitRows(max_rows)),
+      compute_dtype_(parts.backend->compute_dtype()),
+      max_rows_(max_rows),
+      max_logit_rows_(std::min(max_rows, kMaxLogitRows)),
       ping_pong_min_rows_(ping_pong_min_rows),
-      weights_(weights),
-      cache_(cache),
-      dispatcher_(dispatcher),
-      backend_(backend) {}
+      parts_(parts),
+      backend_(parts.backend) {}
 
-absl::Status Decoder::Allocate(int max_rows) {
-  for (const ActivationSize& size : ActivationSizes(config_, compute_dtype_, max_rows)) {
-    absl::StatusOr<Buffer> allocated = backend_->Allocate(size.num_bytes());
-    if (!allocated.ok()) return allocated.status();
-    activations_.*size.buffer = {*std::move(allocated), size.row_bytes};
-  }
-  return absl::OkStatus();
-}
-
-int64_t Decoder::ActivationBytes(const MixtralConfig& config, DType compute_dtype, int max_rows) {
-  size_t num_bytes = 0;
-  for (const ActivationSize& size : ActivationSizes(config, compute_dtype, max_rows)) {
-    num_bytes += size.num_bytes();
-  }
-  return static_cast<int64_t>(num_bytes);
+// Block 0 of the cache belongs to nobody yet: what it holds then is never read.
+absl::Status Decoder::WarmUp() {
+  const std::vector<int32_t> page_table = {0};
+  TokenBatch batch;
+  batch.token_ids = {0};
+  batch.sequences.push_back(
+      {.first_row = 0, .num_rows = 1, .first_position = 0, .page_table = page_table});
+  const std::vector<MicroBatch> whole = CutIntoMicroBatches(batch, 1);
+  Embed(batch);
+  RunAttention(0, whole.front());
+  Route(0, whole.front());
+  if (parts_.local_experts != nullptr) RunLocalExperts(0, whole.front(), /*traced=*/false);
+  const LogitRow row;
+  return ComputeLogits({&row, 1}).status();
 }
 
 }  // namespace tramontane

@@ -50,7 +50,7 @@ absl::StatusOr<std::shared_ptr<const Buffer>> RowBufferPool::Take(size_t num_byt
   const size_t size = std::max(kSmallestBuffer, std::bit_ceil(num_bytes));
   Buffer buffer = idle_->Take(size);
   if (buffer.size() == 0) {
-    absl::StatusOr<Buffer> allocated = backend_->Allocate(size);
+    absl::StatusOr<Buffer> allocated = backend_->AllocateShared(size);
     if (!allocated.ok()) return allocated.status();
     buffer = *std::move(allocated);
   }

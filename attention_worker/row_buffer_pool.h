@@ -18,7 +18,7 @@ class RowBufferPool {
   // `backend` outlives the pool. Of buffers that nobody refers to it keeps up to `max_idle_bytes`.
   RowBufferPool(Backend* backend, size_t max_idle_bytes);
 
-  // At least `num_bytes`, of any content. RESOURCE_EXHAUSTED as Backend::Allocate.
+  // At least `num_bytes`, of any content. RESOURCE_EXHAUSTED as Backend::AllocateShared.
   absl::StatusOr<std::shared_ptr<const Buffer>> Take(size_t num_bytes);
 
   size_t idle_bytes() const;

@@ -33,6 +33,7 @@
 #include "coordinator/scheduler.h"
 #include "coordinator/served_model.h"
 #include "kernels/backend.h"
+#include "kernels/create_backend.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
@@ -340,7 +341,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
     return RunScheduler(registry, *model, attention, security, &metrics, &readiness);
   }
   const HostedAttentionOptions options = HostedAttentionFlags(security.cluster);
-  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options.backend);
+  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
   model->backend = std::string((*backend)->name());
   AddIdentityMetrics(*registry, Identity(*model));

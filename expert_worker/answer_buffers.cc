@@ -110,7 +110,7 @@ absl::StatusOr<std::shared_ptr<Buffer>> AnswerBuffers::Take(size_t num_bytes) {
   const size_t size = std::bit_ceil(std::max(num_bytes, kMinBytes));
   OwnedBuffer buffer = shelf_->Take(size);
   if (buffer == nullptr) {
-    absl::StatusOr<Buffer> allocated = backend_->Allocate(size);
+    absl::StatusOr<Buffer> allocated = backend_->AllocateShared(size);
     if (!allocated.ok()) return allocated.status();
     buffer = std::make_unique<Buffer>(*std::move(allocated));
   }

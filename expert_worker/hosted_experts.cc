@@ -6,6 +6,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "kernels/buffer.h"
+#include "kernels/expert_ffn.h"
 #include "model/log.h"
 
 namespace tramontane {
@@ -104,7 +106,32 @@ absl::StatusOr<std::unique_ptr<HostedExperts>> HostedExperts::Load(
     hosted->experts_[static_cast<size_t>(layer) * config.num_experts + expert] = *std::move(packed);
   }
   progress.Finish();
+  if (!members.empty() && !backend->host_sees_memory()) {
+    const absl::Status warm = hosted->WarmUp(*hosted->Find(members[0].first, members[0].second));
+    if (!warm.ok()) return warm;
+  }
   return hosted;
+}
+
+absl::Status HostedExperts::WarmUp(const PackedExpert& expert) const {
+  const size_t row_bytes =
+      static_cast<size_t>(config().hidden_size) * DTypeSize(backend_->compute_dtype());
+  const absl::StatusOr<Buffer> rows = backend_->AllocateShared(2 * row_bytes);
+  if (!rows.ok()) return rows.status();
+  const std::byte* const input = rows->bytes();
+  const ExpertRows group = {&expert, {&input, 1}, rows->bytes() + row_bytes};
+  backend_->ExpertFfn({{&group, 1}});
+  return backend_->Finish();
+}
+
+std::vector<std::vector<const PackedExpert*>> HostedExperts::All() const {
+  std::vector<std::vector<const PackedExpert*>> all(static_cast<size_t>(set_.num_layers()));
+  for (int layer = 0; layer < set_.num_layers(); ++layer) {
+    for (int expert = 0; expert < set_.num_experts(); ++expert) {
+      all[static_cast<size_t>(layer)].push_back(Find(layer, expert));
+    }
+  }
+  return all;
 }
 
 const PackedExpert* HostedExperts::Find(int layer, int expert) const {

@@ -18,6 +18,7 @@ class HostedExperts {
  public:
   // Reads and packs the set's tensors and no others, with progress in the log, and gives the mapped
   // pages back. Ends with one log line: bytes mapped, bytes packed, seconds. `backend` outlives it.
+  // On a device, runs a row through one expert, so that no batch allocates memory later.
   static absl::StatusOr<std::unique_ptr<HostedExperts>> Load(
       std::shared_ptr<const Checkpoint> checkpoint, const ExpertSet& set, Backend* backend);
 
@@ -25,11 +26,14 @@ class HostedExperts {
   const MixtralConfig& config() const { return checkpoint_->config(); }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   Backend* backend() const { return backend_; }
+  // [num_layers][num_experts]; null where it is not hosted.
+  std::vector<std::vector<const PackedExpert*>> All() const;
   // Null where (layer, expert) is not hosted.
   const PackedExpert* Find(int layer, int expert) const;
 
  private:
   HostedExperts(std::shared_ptr<const Checkpoint> checkpoint, ExpertSet set, Backend* backend);
+  absl::Status WarmUp(const PackedExpert& expert) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   ExpertSet set_;

@@ -35,7 +35,7 @@ void MergedBatch::Compute(std::span<const ExpertTask* const> tasks,
       segments_.begin(), segments_.end(),
       [](const Segment& left, const Segment& right) { return left.expert < right.expert; });
   const std::shared_ptr<Buffer> gathered = GatherSharedExperts();
-  RunExperts(tasks.front()->layer);
+  const absl::Status run = RunExperts(tasks.front()->layer);
   for (const Segment& segment : segments_) {
     if (segment.output == segment.answer) continue;
     std::memcpy(segment.answer, segment.output, segment.num_rows * row_bytes_);
@@ -44,7 +44,8 @@ void MergedBatch::Compute(std::span<const ExpertTask* const> tasks,
     absl::StatusOr<ExpertTaskResult>& result = (*results)[first_result + i];
     if (!result.ok()) continue;
     const absl::Status sound =
-        CheckAnswer(*tasks[i], result->rows->bytes(), experts_->config().hidden_size);
+        run.ok() ? CheckAnswer(*tasks[i], result->rows->bytes(), experts_->config().hidden_size)
+                 : run;
     if (!sound.ok()) result = sound;
   }
 }
@@ -90,7 +91,7 @@ std::shared_ptr<Buffer> MergedBatch::GatherSharedExperts() {
   return *std::move(gathered);
 }
 
-void MergedBatch::RunExperts(int layer) {
+absl::Status MergedBatch::RunExperts(int layer) {
   inputs_.clear();
   for (const Segment& segment : segments_) {
     for (size_t i = 0; i < segment.num_rows; ++i) {
@@ -113,10 +114,11 @@ void MergedBatch::RunExperts(int layer) {
     input += segment.num_rows;
     previous = &segment;
   }
-  if (groups_.empty()) return;
+  if (groups_.empty()) return absl::OkStatus();
   ExpertFfnArgs args;
   args.groups = groups_;
   experts_->backend()->ExpertFfn(args);
+  return experts_->backend()->Finish();
 }
 
 }  // namespace tramontane

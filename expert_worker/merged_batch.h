@@ -27,7 +27,8 @@ class MergedBatch {
 
   // `tasks`: of one layer, checked (expert_task_check.h). Appends to `results` one for each task,
   // without times: RESOURCE_EXHAUSTED where there is no memory for its answer, INTERNAL where an
-  // expert gave it a row that is not finite. Every bit is as if the task were computed alone.
+  // expert gave it a row that is not finite, or the backend fails. Every bit is as if the task were
+  // computed alone.
   void Compute(std::span<const ExpertTask* const> tasks,
                std::vector<absl::StatusOr<ExpertTaskResult>>* results);
 
@@ -47,7 +48,8 @@ class MergedBatch {
   // Points the outputs of the segments of shared experts into one buffer, an expert's side by side.
   // Null where none is shared, or where there is no memory: then weights are read more than once.
   std::shared_ptr<Buffer> GatherSharedExperts();
-  void RunExperts(int layer);
+  // Fails as Backend::Finish.
+  absl::Status RunExperts(int layer);
 
   const HostedExperts* const experts_;
   AnswerBuffers* const buffers_;

@@ -31,6 +31,7 @@ struct RouteTopKArgs;
 struct ExpertFfnArgs;
 struct RoutedExpertsArgs;
 struct CombineExpertsArgs;
+struct ArgMaxArgs;
 
 // One instance per worker. Operations of one instance are called from one thread at a time; each
 // operation's contract is in the header that its Args come from.
@@ -99,6 +100,8 @@ class Backend {
   // By ExpertFfn, where the host sees memory.
   virtual void RoutedExperts(const RoutedExpertsArgs& args);
   virtual void CombineExperts(const CombineExpertsArgs& args) = 0;
+  // By the calling thread, where the host sees memory.
+  virtual void ArgMax(const ArgMaxArgs& args);
 };
 
 // Plain float32 loops on one thread; the oracle. In bf16 mode it rounds where the contracts say.
@@ -117,11 +120,18 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCpuBackend(const CpuBackendOption
 struct CudaBackendOptions {
   DType compute_dtype = DType::kBF16;
   int device = 0;  // as the CUDA runtime numbers them, from 0
+  // What operations hold at once. It is taken whole at an operation's first use, after which
+  // nothing more is allocated; what is larger is done a part after the other. No bit depends on it.
+  int64_t max_rows = 4096;                        // between the products of experts
+  int64_t max_partial_bytes = int64_t{64} << 20;  // of attention over a context cut into splits
+  // Pinned, for lists and for rows of the host, until Finish. Where it does not do, it doubles.
+  int64_t staging_bytes = int64_t{64} << 20;
 };
 
 // FAILED_PRECONDITION where this build has no CUDA, the machine no device, the driver is too old,
 // or the device's compute capability is below 8.0; INVALID_ARGUMENT for a device or dtype that is
-// not there. Each says what was expected, what was found, and what to change.
+// not there and for a bound below 1. Each says what was expected, what was found, and what to
+// change.
 absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(const CudaBackendOptions& options);
 
 }  // namespace tramontane

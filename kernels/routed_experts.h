@@ -17,7 +17,8 @@ struct RoutedExpertsArgs {
   std::span<const PackedExpert* const> experts;  // [num_experts] of the layer: a list, as are
                                                  // token ids (kernels/backend.h)
   const std::byte* input = nullptr;              // [num_tokens, hidden_size] of compute dtype
-  const int32_t* topk_expert_ids = nullptr;      // [num_tokens, top_k], each in [0, num_experts)
+  const int32_t* topk_expert_ids = nullptr;      // [num_tokens, top_k], each in [0, num_experts),
+                                                 // those of one token distinct
   std::byte* output = nullptr;  // [num_tokens, top_k, hidden_size] of compute dtype, written
   int64_t num_tokens = 0;
   int64_t top_k = 0;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "attention_worker/grpc/address_resolver.h"
 #include "attention_worker/grpc/worker_list_file.h"
+#include "kernels/create_backend.h"
 #include "proto/serving/host_port.h"
 
 ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
@@ -26,12 +27,19 @@ ABSL_FLAG(std::string, expert_workers_file, "",
           "File with HOST:PORT of an expert worker on each line, beside --expert_workers or in its "
           "place; read again when it changes. Workers appear and leave without a restart.");
 ABSL_FLAG(bool, experts_in_process, false, "Host all experts in this process; no expert workers.");
+ABSL_FLAG(
+    bool, allow_mixed_backends, false,
+    "Use replicas of an expert that compute on different kernels, such as of a CPU and of a GPU: "
+    "then a token may depend on which replica computes it.");
 ABSL_FLAG(std::string, worker_tls_name, "",
           "With --tls_ca: the name that certificates of workers must have; empty: the address that "
           "is connected to, which for a name that was resolved is the IP address.");
 ABSL_FLAG(std::string, compute, "bf16",
           "Format of weights, activations and rows: bf16, or f32 for exact comparisons. The same "
           "for all processes.");
+ABSL_FLAG(std::string, device, "cpu",
+          "What attention runs on: cpu, or cuda:N with the number of a GPU, in a build with CUDA; "
+          "experts in this process run there too.");
 ABSL_FLAG(int, threads, 0, "Threads that compute; 0: the processors this process may run on.");
 ABSL_FLAG(std::string, cpu_isa, "",
           "Kernels to use: avx512_bf16, avx512, avx2 or portable; empty: the widest there is.");
@@ -62,11 +70,10 @@ absl::Status CheckAttentionFlags() {
   if (absl::GetFlag(FLAGS_model).empty()) {
     return absl::InvalidArgumentError("--model=DIR is missing; see --help");
   }
-  const std::string compute = absl::GetFlag(FLAGS_compute);
-  if (compute != "bf16" && compute != "f32") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--compute=", compute, ": expected bf16 or f32"));
-  }
+  const absl::Status compute = ParseComputeDType(absl::GetFlag(FLAGS_compute)).status();
+  if (!compute.ok()) return compute;
+  const absl::Status device = ParseDevice(absl::GetFlag(FLAGS_device)).status();
+  if (!device.ok()) return device;
   if (absl::GetFlag(FLAGS_max_step_tokens) < 1 || absl::GetFlag(FLAGS_kv_block_size) < 1) {
     return absl::InvalidArgumentError("--max_step_tokens and --kv_block_size: expected 1 or more");
   }
@@ -124,8 +131,8 @@ TlsClient WorkerTls(std::shared_ptr<const TlsIdentity> identity) {
 
 HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> identity) {
   HostedAttentionOptions options;
-  options.backend.compute_dtype =
-      absl::GetFlag(FLAGS_compute) == "f32" ? DType::kF32 : DType::kBF16;
+  options.backend.device = absl::GetFlag(FLAGS_device);
+  options.backend.compute_dtype = *ParseComputeDType(absl::GetFlag(FLAGS_compute));
   options.backend.num_threads = absl::GetFlag(FLAGS_threads);
   options.backend.isa = absl::GetFlag(FLAGS_cpu_isa);
   options.attention.kv_block_size = absl::GetFlag(FLAGS_kv_block_size);
@@ -135,6 +142,7 @@ HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> i
   options.attention.expert_timeout_ms = absl::GetFlag(FLAGS_expert_timeout_ms);
   options.attention.expert_wait_timeout_ms = absl::GetFlag(FLAGS_expert_wait_timeout_ms);
   options.attention.hedge_after = absl::GetFlag(FLAGS_hedge_after);
+  options.allow_mixed_backends = absl::GetFlag(FLAGS_allow_mixed_backends);
   options.experts_in_process = absl::GetFlag(FLAGS_experts_in_process);
   options.expert_tls = WorkerTls(std::move(identity));
   if (const std::string workers = absl::GetFlag(FLAGS_expert_workers); !workers.empty()) {

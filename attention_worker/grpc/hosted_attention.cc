@@ -79,8 +79,10 @@ absl::StatusOr<std::unique_ptr<HostedAttention>> HostedAttention::Create(
 absl::Status HostedAttention::Load() {
   ExpertDirectory* directory = fixed_.get();
   if (discovery_ != nullptr) directory = discovery_.get();
-  absl::StatusOr<std::unique_ptr<AttentionWorker>> worker = AttentionWorker::Create(
-      checkpoint_, backend_.get(), directory, &metrics_, options_.attention);
+  AttentionWorkerOptions options = options_.attention;
+  if (!local_experts_.empty()) options.local_experts = &local_experts_;
+  absl::StatusOr<std::unique_ptr<AttentionWorker>> worker =
+      AttentionWorker::Create(checkpoint_, backend_.get(), directory, &metrics_, options);
   if (!worker.ok()) return worker.status();
   worker_ = *std::move(worker);
   // So that the first request finds the workers that are already there.
@@ -88,18 +90,27 @@ absl::Status HostedAttention::Load() {
   return absl::OkStatus();
 }
 
-absl::Status HostedAttention::HostExperts() {
-  const MixtralConfig& config = checkpoint_->config();
-  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options_.backend);
+absl::StatusOr<Backend*> HostedAttention::ExpertBackend() {
+  if (!backend_->host_sees_memory()) return backend_.get();
+  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateHostBackend(options_.backend);
   if (!backend.ok()) return backend.status();
   expert_backend_ = *std::move(backend);
+  return expert_backend_.get();
+}
+
+absl::Status HostedAttention::HostExperts() {
+  const MixtralConfig& config = checkpoint_->config();
+  const absl::StatusOr<Backend*> backend = ExpertBackend();
+  if (!backend.ok()) return backend.status();
   const absl::StatusOr<ExpertSet> all =
       ExpertSet::Parse("all", config.num_layers, config.num_experts);
   if (!all.ok()) return all.status();
   absl::StatusOr<std::unique_ptr<HostedExperts>> experts =
-      HostedExperts::Load(checkpoint_, *all, expert_backend_.get());
+      HostedExperts::Load(checkpoint_, *all, *backend);
   if (!experts.ok()) return experts.status();
   experts_ = *std::move(experts);
+  // The client below then only describes them: one thread at a time uses a backend.
+  if (!backend_->host_sees_memory()) local_experts_ = experts_->All();
   ExpertExecutorOptions executor_options;
   executor_options.max_batch_rows =
       std::max(executor_options.max_batch_rows, options_.attention.max_step_tokens * config.top_k);
@@ -113,9 +124,9 @@ absl::Status HostedAttention::HostExperts() {
 
 absl::Status HostedAttention::FindExperts() {
   // Probes are rare, and must not take the threads that attention runs on.
-  CpuBackendOptions probe_backend = options_.backend;
+  BackendOptions probe_backend = options_.backend;
   probe_backend.num_threads = 1;
-  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(probe_backend);
+  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateHostBackend(probe_backend);
   if (!backend.ok()) return backend.status();
   probe_ = std::make_unique<ExpertProbe>(checkpoint_, *std::move(backend), ExpertProbeOptions());
   WorkerDiscoveryOptions discovery;

@@ -23,6 +23,7 @@
 #include "attention_worker/grpc/worker_list_file.h"
 #include "expert_worker/hosted_experts.h"
 #include "kernels/backend.h"
+#include "kernels/create_backend.h"
 #include "model/checkpoint.h"
 #include "proto/placement.pb.h"
 #include "proto/serving/tls_client.h"
@@ -30,9 +31,10 @@
 namespace tramontane {
 
 struct HostedAttentionOptions {
-  CpuBackendOptions backend;
+  BackendOptions backend;
   AttentionWorkerOptions attention;
   bool experts_in_process = false;
+  bool allow_mixed_backends = false;  // among the replicas of an expert
   // Otherwise, one of these at least.
   std::vector<std::string> expert_workers;  // HOST:PORT
   std::string expert_workers_file;          // "": none
@@ -69,6 +71,8 @@ class HostedAttention {
                   const std::shared_ptr<prometheus::Registry>& registry,
                   const HostedAttentionOptions& options, std::function<void(bool)> on_experts);
   absl::Status HostExperts();
+  // Their own threads, or the attention's device.
+  absl::StatusOr<Backend*> ExpertBackend();
   absl::Status FindExperts();
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
@@ -78,8 +82,9 @@ class HostedAttention {
   AttentionMetrics metrics_;
   ExpertReadiness expert_readiness_;
   std::unique_ptr<Backend>
-      expert_backend_;  // of experts in process: they have threads of their own
+      expert_backend_;  // of experts in process: they have threads of their own; null on a device
   std::unique_ptr<HostedExperts> experts_;
+  LocalExperts local_experts_;  // of a device; else empty
   std::unique_ptr<FixedExpertDirectory> fixed_;
   std::unique_ptr<ExpertProbe> probe_;
   std::unique_ptr<WorkerListFile> worker_list_;

@@ -24,6 +24,7 @@
 #include "attention_worker/grpc/metric_families.h"
 #include "attention_worker/grpc/placement_service.h"
 #include "kernels/backend.h"
+#include "kernels/create_backend.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
@@ -126,7 +127,7 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
 int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& port,
         HealthPort* health) {
   const HostedAttentionOptions options = HostedAttentionFlags(port.identity);
-  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCpuBackend(options.backend);
+  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
   AttentionIdentity identity;
   identity.model_name = ModelNameFlag();

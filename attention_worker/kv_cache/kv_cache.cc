@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -24,6 +25,12 @@ absl::Status CheckOptions(const KvCacheOptions& options) {
                      options.capacity_tokens));
   }
   return absl::OkStatus();
+}
+
+// Of the device, or of this machine.
+int64_t AvailableBytes(Backend& backend) {
+  const std::optional<int64_t> of_device = backend.FreeBytes();
+  return of_device.has_value() ? *of_device : AvailableMemoryBytes();
 }
 
 absl::Status TooLittleMemory(int64_t tokens, int64_t bytes_per_token, int64_t available) {
@@ -55,7 +62,7 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const MixtralConfig& co
                                                          Backend* backend) {
   const absl::Status valid = CheckOptions(options);
   if (!valid.ok()) return valid;
-  const int64_t available = AvailableMemoryBytes();
+  const int64_t available = AvailableBytes(*backend);
   const int64_t bytes_per_token = KvBytesPerToken(config, options.dtype);
   const int64_t wanted = options.capacity_tokens > 0
                              ? options.capacity_tokens

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "attention_worker/activations.h"
 #include "attention_worker/attention_weights.h"
-#include "attention_worker/decoder.h"
 #include "attention_worker/expert_dispatcher.h"
 #include "attention_worker/kv_cache/kv_block_pool.h"
 #include "attention_worker/kv_cache/kv_cache.h"
@@ -125,7 +125,7 @@ ProcessMemory AttentionMemory(const CapacityRequest& request, int64_t kv_cache_t
   ProcessMemory memory{
       {{kWeightsItem, AttentionWeights::PackedBytes(model, dtype)},
        {kKvCacheItem, kv_cache},
-       {kActivationsItem, Decoder::ActivationBytes(model, dtype, request.max_step_tokens)},
+       {kActivationsItem, ActivationBytes(model, dtype, request.max_step_tokens)},
        {kBatchesItem, 2 * rows},
        {kScratchItem, ScratchOfAttention(request).bytes},
        {kProbeItem, cpu::PackedExpertBytes(model.hidden_size, model.intermediate_size, dtype)},

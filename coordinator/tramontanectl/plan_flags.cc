@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "coordinator/tramontanectl/memory_size.h"
+#include "kernels/create_backend.h"
 
 ABSL_FLAG(std::string, model, "",
           "plan: a checkpoint's directory, or a config.json; the weights need not be there.");
@@ -53,13 +54,6 @@ ABSL_FLAG(std::string, values_out, "",
 
 namespace tramontane {
 namespace {
-
-absl::StatusOr<DType> ComputeDType() {
-  const std::string compute = absl::GetFlag(FLAGS_compute);
-  if (compute == "bf16") return DType::kBF16;
-  if (compute == "f32") return DType::kF32;
-  return absl::InvalidArgumentError(absl::StrCat("--compute=", compute, ": expected bf16 or f32"));
-}
 
 absl::StatusOr<AttentionPlace> Place() {
   const std::string place = absl::GetFlag(FLAGS_attention);
@@ -116,7 +110,7 @@ absl::StatusOr<PlanFlags> PlanFromFlags() {
         "--model=DIR is missing, a checkpoint's directory or a config.json; see --help");
   }
   CapacityRequest& request = flags.request;
-  const absl::StatusOr<DType> dtype = ComputeDType();
+  const absl::StatusOr<DType> dtype = ParseComputeDType(absl::GetFlag(FLAGS_compute));
   if (!dtype.ok()) return dtype.status();
   request.compute_dtype = *dtype;
   const absl::StatusOr<AttentionPlace> place = Place();

@@ -20,6 +20,7 @@
 #include "expert_worker/grpc/expert_worker_metrics.h"
 #include "expert_worker/hosted_experts.h"
 #include "kernels/backend.h"
+#include "kernels/create_backend.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/abseil_flag_types.h"
@@ -48,6 +49,8 @@ ABSL_FLAG(
     "Allow --listen and --metrics_listen on addresses that other machines reach, without TLS.");
 ABSL_FLAG(std::string, compute, "bf16",
           "Format of weights and rows: bf16, or f32 for exact comparisons. As the coordinator's.");
+ABSL_FLAG(std::string, device, "cpu",
+          "What computes: cpu, or cuda:N with the number of a GPU, in a build with CUDA.");
 ABSL_FLAG(int, threads, 0, "Threads that compute; 0: the processors this process may run on.");
 ABSL_FLAG(std::string, cpu_isa, "",
           "Kernels to use: avx512_bf16, avx512, avx2 or portable; empty: the widest there is.");
@@ -65,13 +68,6 @@ ABSL_FLAG(double, drain_timeout_s, 30,
 
 namespace tramontane {
 namespace {
-
-absl::StatusOr<DType> ComputeDType() {
-  const std::string compute = absl::GetFlag(FLAGS_compute);
-  if (compute == "bf16") return DType::kBF16;
-  if (compute == "f32") return DType::kF32;
-  return absl::InvalidArgumentError(absl::StrCat("--compute=", compute, ": expected bf16 or f32"));
-}
 
 absl::Status CheckFlags() {
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
@@ -105,14 +101,15 @@ absl::Status CheckFlags() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend() {
-  const absl::StatusOr<DType> dtype = ComputeDType();
+absl::StatusOr<std::unique_ptr<Backend>> BackendFromFlags() {
+  const absl::StatusOr<DType> dtype = ParseComputeDType(absl::GetFlag(FLAGS_compute));
   if (!dtype.ok()) return dtype.status();
-  CpuBackendOptions options;
+  BackendOptions options;
+  options.device = absl::GetFlag(FLAGS_device);
   options.compute_dtype = *dtype;
   options.num_threads = absl::GetFlag(FLAGS_threads);
   options.isa = absl::GetFlag(FLAGS_cpu_isa);
-  return CreateCpuBackend(options);
+  return CreateBackend(options);
 }
 
 ExpertExecutorOptions ExecutorOptions() {
@@ -190,7 +187,7 @@ int Main(int argc, char** argv) {
   const absl::StatusOr<std::unique_ptr<HealthPort>> health =
       HealthPort::StartFromFlag(absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
   if (!health.ok()) return ExitWith(health.status());
-  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend();
+  absl::StatusOr<std::unique_ptr<Backend>> backend = BackendFromFlags();
   if (!backend.ok()) return ExitWith(backend.status());
 
   absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =

@@ -133,7 +133,7 @@ struct SplitSums {
 template <int kDim>
 __global__ void __launch_bounds__(kThreads)
     AttendSplitKernel(const __grid_constant__ Attention args) {
-  const PlannedQueries queries = args.plan.few[blockIdx.z];
+  const PlannedQueries queries = args.few[blockIdx.z];
   const int split = static_cast<int>(blockIdx.x), kv_head = static_cast<int>(blockIdx.y);
   const TileRange tiles(args, queries, split);
   if (tiles.begin >= tiles.end) return;
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kThreads)
 // A block of threads: one query; a thread a column.
 template <int kDim>
 __global__ void __launch_bounds__(kDim) MergeSplitsKernel(const __grid_constant__ Attention args) {
-  const PlannedQueries queries = args.plan.few[blockIdx.x];
+  const PlannedQueries queries = args.few[blockIdx.x];
   const int kv_head = static_cast<int>(blockIdx.y), query = static_cast<int>(blockIdx.z);
   const int column = static_cast<int>(threadIdx.x);
   if (query >= queries.num_queries || column >= args.cache.head_dim) return;
@@ -187,9 +187,9 @@ __global__ void __launch_bounds__(kDim) MergeSplitsKernel(const __grid_constant_
 template <int kDim>
 void Run(Context& context, const Attention& args) {
   const auto num_kv_heads = static_cast<unsigned>(args.cache.num_kv_heads);
-  const auto num_few = static_cast<unsigned>(args.plan.num_few);
+  const auto num_few = static_cast<unsigned>(args.num_few);
   LaunchShape split;
-  split.grid = dim3(static_cast<unsigned>(args.plan.max_splits), num_kv_heads, num_few);
+  split.grid = dim3(static_cast<unsigned>(args.max_splits), num_kv_heads, num_few);
   split.block = dim3(kThreads);
   split.shared_bytes = SharedBytes<kDim>();
   Launch(context, "attention over a split", split, &AttendSplitKernel<kDim>, args);

@@ -9,6 +9,11 @@
 
 namespace tramontane::cuda {
 
+inline constexpr int64_t kMaxBf16HeadDim = 128;
+// Of a row of partial results, at most.
+inline constexpr int64_t kPartialBytes =
+    kMaxBf16HeadDim * static_cast<int64_t>(sizeof(float)) + static_cast<int64_t>(sizeof(float2));
+
 struct Attention {
   const float* qkv = nullptr;  // [num_tokens, (num_heads + 2 * num_kv_heads) * head_dim]
   void* output = nullptr;      // [num_tokens, num_heads * head_dim] of output_dtype
@@ -19,13 +24,18 @@ struct Attention {
   int window = 0;   // positions; no window: more than there are
   float scale = 0;  // 1 / sqrt(head_dim)
   BatchPlan plan;
-  // Of the plan's few queries, a row for each split: values' sums [kDim], then maximum and weight.
+  // A slice of the plan's few queries; of each a row for each split: values' sums [kDim], then
+  // maximum and weight.
+  const PlannedQueries* few = nullptr;
+  int num_few = 0;
+  int max_splits = 0;
   float* partial_sums = nullptr;
   float2* partial_stats = nullptr;
 };
 
-// Products in bf16: head_dim a multiple of 8, at most 128, over a cache in bf16. `few` are queries
-// of decode rows and short chunks, `many` those of long ones; the bits of a row are the same.
+// Products in bf16: head_dim a multiple of 8, at most kMaxBf16HeadDim, over a cache in bf16. `few`
+// are queries of decode rows and short chunks, `many` those of long ones; the bits of a row are the
+// same.
 void AttendFew(Context& context, const Attention& args);
 void AttendMany(Context& context, const Attention& args);
 // In float32, one warp a row and head: any cache, head_dim up to kMaxHeadDim.

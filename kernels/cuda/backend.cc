@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -22,13 +23,22 @@ class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties,
               cudaStream_t stream)
-      : context_(options.device, options.compute_dtype, stream),
+      : context_({options.device, options.compute_dtype, options.max_rows,
+                  options.max_partial_bytes, options.staging_bytes},
+                 stream),
         stream_(context_),
         name_(absl::StrCat("cuda-sm_", properties.major, properties.minor,
                            options.compute_dtype == DType::kF32 ? "-f32" : "")) {}
 
   std::string_view name() const override { return name_; }
   DType compute_dtype() const override { return context_.compute_dtype; }
+  bool host_sees_memory() const override { return false; }
+  std::optional<int64_t> FreeBytes() override {
+    context_.Use();
+    size_t free_bytes = 0, total_bytes = 0;
+    if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) (void)cudaGetLastError();
+    return static_cast<int64_t>(free_bytes);
+  }
 
   absl::StatusOr<Buffer> Allocate(size_t num_bytes) override {
     context_.Use();
@@ -88,7 +98,9 @@ class CudaBackend final : public Backend {
   void PagedAttention(const PagedAttentionArgs& args) override { Run(cuda::PagedAttention, args); }
   void RouteTopK(const RouteTopKArgs& args) override { Run(cuda::RouteTopK, args); }
   void ExpertFfn(const ExpertFfnArgs& args) override { Run(cuda::ExpertFfn, args); }
+  void RoutedExperts(const RoutedExpertsArgs& args) override { Run(cuda::RoutedExperts, args); }
   void CombineExperts(const CombineExpertsArgs& args) override { Run(cuda::CombineExperts, args); }
+  void ArgMax(const ArgMaxArgs& args) override { Run(cuda::ArgMax, args); }
 
  private:
   template <typename Args>
@@ -149,6 +161,12 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(const CudaBackendOpti
   if (options.compute_dtype == DType::kF16) {
     return absl::InvalidArgumentError(
         "expected the compute dtype bf16 or f32, found f16; choose one of those");
+  }
+  if (options.max_rows < 1 || options.max_partial_bytes < 1 || options.staging_bytes < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected max_rows, max_partial_bytes and staging_bytes of 1 or more, found ",
+                     options.max_rows, ", ", options.max_partial_bytes, " and ",
+                     options.staging_bytes, "; leave them as they are"));
   }
   const absl::StatusOr<int> count = CountDevices();
   if (!count.ok()) return count.status();

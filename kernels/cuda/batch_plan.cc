@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/context.h"
 
 namespace tramontane::cuda {
@@ -16,9 +17,24 @@ struct Lists {
   std::vector<PlannedRow> rows;
   std::vector<int32_t> pages;
   std::vector<PlannedQueries> few, many;
-  int max_splits = 0;
-  int64_t num_partials = 0;
+  std::vector<FewSlice> few_slices;
+  int64_t max_partials = 0;  // of a slice, unless it has but one element
 };
+
+// Adds queries to the last slice, or to a new one; `queries.first_partial` is set.
+void PlanFew(PlannedQueries queries, int64_t num_kv_heads, Lists& lists) {
+  const int64_t num_partials = num_kv_heads * queries.num_splits * queries.num_queries;
+  if (lists.few_slices.empty() ||
+      lists.few_slices.back().num_partials + num_partials > lists.max_partials) {
+    lists.few_slices.push_back({static_cast<int>(lists.few.size()), 0, 0, 0});
+  }
+  FewSlice& slice = lists.few_slices.back();
+  queries.first_partial = static_cast<int32_t>(slice.num_partials);
+  slice.count += 1;
+  slice.max_splits = std::max(slice.max_splits, int{queries.num_splits});
+  slice.num_partials += num_partials;
+  lists.few.push_back(queries);
+}
 
 void PlanSequence(const SequenceRows& sequence, int64_t group, const KvLayer& cache, Lists& lists) {
   const auto first_page = static_cast<int32_t>(lists.pages.size());
@@ -37,19 +53,19 @@ void PlanSequence(const SequenceRows& sequence, int64_t group, const KvLayer& ca
     const int64_t count = std::min(step, num_queries - q);
     const int64_t position = sequence.first_position + (q + count - 1) / group;
     const int64_t num_splits = position / kSplitPositions + 1;
-    PlannedQueries planned = {static_cast<int32_t>(sequence.first_row),
-                              static_cast<int32_t>(sequence.first_position),
-                              static_cast<int32_t>(last_position),
-                              first_page,
-                              static_cast<int32_t>(q),
-                              static_cast<int32_t>(count),
-                              static_cast<int32_t>(num_splits),
-                              static_cast<int32_t>(lists.num_partials)};
+    const PlannedQueries planned = {static_cast<int32_t>(sequence.first_row),
+                                    static_cast<int32_t>(sequence.first_position),
+                                    static_cast<int32_t>(last_position),
+                                    first_page,
+                                    static_cast<int32_t>(q),
+                                    static_cast<int32_t>(count),
+                                    static_cast<int32_t>(num_splits),
+                                    0};
     if (few) {
-      lists.max_splits = std::max(lists.max_splits, static_cast<int>(num_splits));
-      lists.num_partials += cache.num_kv_heads * num_splits * count;
+      PlanFew(planned, cache.num_kv_heads, lists);
+    } else {
+      lists.many.push_back(planned);
     }
-    (few ? lists.few : lists.many).push_back(planned);
   }
 }
 
@@ -70,16 +86,30 @@ BatchPlans::~BatchPlans() {
   for (const Slot& slot : slots_) (void)cudaFree(slot.bytes);
 }
 
+void BatchPlans::Enlarge(Context& context, Slot& slot, int64_t num_bytes) {
+  context.Check(cudaStreamSynchronize(context.stream()), "running queued operations");
+  context.Check(cudaFree(slot.bytes), "freeing a batch's plan");
+  slot.bytes = nullptr;
+  slot.size = 0;
+  slot.content.clear();
+  void* bytes = nullptr;
+  context.Check(cudaMalloc(&bytes, static_cast<size_t>(num_bytes)), "allocating a batch's plan");
+  if (context.failed()) return;
+  slot.bytes = static_cast<std::byte*>(bytes);
+  slot.size = num_bytes;
+}
+
 BatchPlan BatchPlans::Prepare(Context& context, std::span<const SequenceRows> sequences,
                               int64_t num_rows, int64_t num_heads, const KvLayer& cache) {
   Lists lists;
+  lists.max_partials = context.max_partial_bytes / kPartialBytes;
   lists.rows.resize(static_cast<size_t>(num_rows));
   for (const SequenceRows& sequence : sequences) {
     PlanSequence(sequence, num_heads / cache.num_kv_heads, cache, lists);
   }
   content_.clear();
   const std::vector<size_t> sizes = {lists.rows.size(), lists.few.size(), lists.many.size(),
-                                     lists.pages.size()};
+                                     lists.pages.size(), static_cast<size_t>(cache.num_kv_heads)};
   Append(sizes, content_);  // equal contents are of equal lists
   const size_t rows = Append(lists.rows, content_), few = Append(lists.few, content_),
                many = Append(lists.many, content_), pages = Append(lists.pages, content_);
@@ -95,18 +125,11 @@ BatchPlan BatchPlans::Prepare(Context& context, std::span<const SequenceRows> se
   Slot& slot = *oldest;
   slot.last_used = clock_;
   const auto size = static_cast<int64_t>(content_.size());
-  if (size > slot.size) {
-    context.Check(cudaStreamSynchronize(context.stream()), "running queued operations");
-    context.Check(cudaFree(slot.bytes), "freeing a batch's plan");
-    slot.bytes = nullptr;
-    slot.size = 0;
-    void* bytes = nullptr;
-    const int64_t enough = std::max<int64_t>(2 * size, 65536);
-    context.Check(cudaMalloc(&bytes, static_cast<size_t>(enough)), "allocating a batch's plan");
-    if (context.failed()) return {};
-    slot.bytes = static_cast<std::byte*>(bytes);
-    slot.size = enough;
+  for (Slot& any : slots_) {
+    if (any.size == 0) Enlarge(context, any, kSlotBytes);
   }
+  if (size > slot.size) Enlarge(context, slot, 2 * size);
+  if (context.failed()) return {};
   std::byte* const staged = context.Stage(size);
   std::memcpy(staged, content_.data(), content_.size());
   context.Check(cudaMemcpyAsync(slot.bytes, staged, content_.size(), cudaMemcpyHostToDevice,
@@ -117,10 +140,9 @@ BatchPlan BatchPlans::Prepare(Context& context, std::span<const SequenceRows> se
   slot.plan.few = reinterpret_cast<const PlannedQueries*>(slot.bytes + few);
   slot.plan.many = reinterpret_cast<const PlannedQueries*>(slot.bytes + many);
   slot.plan.pages = reinterpret_cast<const int32_t*>(slot.bytes + pages);
-  slot.plan.num_few = static_cast<int>(lists.few.size());
   slot.plan.num_many = static_cast<int>(lists.many.size());
-  slot.plan.max_splits = lists.max_splits;
-  slot.plan.num_partials = lists.num_partials;
+  slot.few_slices.swap(lists.few_slices);
+  slot.plan.few_slices = slot.few_slices;
   return slot.plan;
 }
 

@@ -39,7 +39,15 @@ struct PlannedQueries {
   int32_t first_query;
   int32_t num_queries;
   int32_t num_splits;     // up to the last query's position
-  int32_t first_partial;  // of the batch's partial results: [num_kv_heads, num_splits, num_queries]
+  int32_t first_partial;  // of the slice's partial results: [num_kv_heads, num_splits, num_queries]
+};
+
+// Elements of `few` whose partial results are held at once.
+struct FewSlice {
+  int first = 0;
+  int count = 0;
+  int max_splits = 0;        // of one of them
+  int64_t num_partials = 0;  // rows
 };
 
 // On the device. Few queries: at most kWarpQueries each, for blocks that take a split. Many: at
@@ -49,10 +57,8 @@ struct BatchPlan {
   const int32_t* pages = nullptr;
   const PlannedQueries* few = nullptr;
   const PlannedQueries* many = nullptr;
-  int num_few = 0;
   int num_many = 0;
-  int max_splits = 0;        // of `few`
-  int64_t num_partials = 0;  // rows
+  std::span<const FewSlice> few_slices;  // in the host's memory, until the next Prepare
 };
 
 // The plans of the last few batches. Layers come with the same batch one after the other, so that
@@ -65,13 +71,18 @@ class BatchPlans {
                     int64_t num_heads, const KvLayer& cache);
 
  private:
+  // On the device, unless its content is large.
+  static constexpr int64_t kSlotBytes = int64_t{4} << 20;
   struct Slot {
     std::vector<std::byte> content;
-    BatchPlan plan;  // with offsets into `bytes` made addresses
+    BatchPlan plan;
+    std::vector<FewSlice> few_slices;
     std::byte* bytes = nullptr;
     int64_t size = 0;
     int64_t last_used = 0;
   };
+
+  static void Enlarge(Context& context, Slot& slot, int64_t num_bytes);
 
   // Two micro-batches take turns; a third and a fourth are for batches of their last layers.
   std::array<Slot, 4> slots_;

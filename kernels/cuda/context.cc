@@ -6,8 +6,6 @@
 namespace tramontane::cuda {
 namespace {
 
-constexpr int64_t kFirstBlockBytes = int64_t{1} << 20;
-
 constexpr int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
@@ -23,7 +21,7 @@ std::byte* Scratch::Reserve(Context& context, int64_t num_bytes) {
   context.Check(cudaFree(bytes_), "freeing scratch memory");
   bytes_ = nullptr;
   size_ = 0;
-  const int64_t size = RoundUp(num_bytes + num_bytes / 4, 4096);
+  const int64_t size = RoundUp(num_bytes, 4096);
   void* bytes = nullptr;
   context.Check(cudaMalloc(&bytes, static_cast<size_t>(size)), "allocating scratch memory");
   if (context.failed()) return nullptr;
@@ -32,8 +30,13 @@ std::byte* Scratch::Reserve(Context& context, int64_t num_bytes) {
   return bytes_;
 }
 
-Context::Context(int device_index, DType dtype, cudaStream_t stream)
-    : device(device_index), compute_dtype(dtype), stream_(stream) {}
+Context::Context(const ContextOptions& options, cudaStream_t stream)
+    : device(options.device),
+      compute_dtype(options.compute_dtype),
+      max_rows(options.max_rows),
+      max_partial_bytes(options.max_partial_bytes),
+      staging_bytes(options.staging_bytes),
+      stream_(stream) {}
 
 Context::~Context() {
   Use();
@@ -52,8 +55,8 @@ void Context::Check(cudaError_t error, const char* call) {
 std::byte* Context::Stage(int64_t num_bytes) {
   const int64_t size = RoundUp(num_bytes, 16);
   if (blocks_.empty() || blocks_.back().size - used_ < size) {
-    const int64_t last = blocks_.empty() ? kFirstBlockBytes / 2 : blocks_.back().size;
-    Block block = {nullptr, std::max(2 * last, size), true};
+    const int64_t next = blocks_.empty() ? staging_bytes : 2 * blocks_.back().size;
+    Block block = {nullptr, std::max(next, size), true};
     void* bytes = nullptr;
     Check(cudaHostAlloc(&bytes, static_cast<size_t>(block.size),
                         cudaHostAllocMapped | cudaHostAllocPortable),

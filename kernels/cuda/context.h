@@ -14,8 +14,8 @@
 
 namespace tramontane::cuda {
 
-// Device memory that only grows; an operation's intermediate results. What it holds is lost at the
-// next Reserve.
+// Device memory for an operation's intermediate results, which are lost at the next Reserve.
+// Operations reserve as much as they ever will, so that it grows but once.
 class Scratch {
  public:
   ~Scratch();
@@ -27,11 +27,20 @@ class Scratch {
   int64_t size_ = 0;
 };
 
+// As CudaBackendOptions, which kernels' sources do not see.
+struct ContextOptions {
+  int device = 0;
+  DType compute_dtype = DType::kBF16;
+  int64_t max_rows = 0;
+  int64_t max_partial_bytes = 0;
+  int64_t staging_bytes = 0;
+};
+
 // Used by one thread at a time. Once an operation has failed, nothing more is queued.
 class Context {
  public:
-  // Takes over `stream`, of `device_index`.
-  Context(int device_index, DType dtype, cudaStream_t stream);
+  // Takes over `stream`, of `options.device`.
+  Context(const ContextOptions& options, cudaStream_t stream);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -58,9 +67,14 @@ class Context {
 
   const int device;
   const DType compute_dtype;
+  // As in CudaBackendOptions.
+  const int64_t max_rows;
+  const int64_t max_partial_bytes;
+  const int64_t staging_bytes;
   Scratch rows;       // inputs laid out for a matrix product
   Scratch activated;  // silu(w1 x) * (w3 x)
   Scratch answers;    // of experts, before they are copied out
+  Scratch routing;    // which rows go to which experts
   Scratch partials;   // of attention's splits
   BatchPlans plans;   // sequences and page tables of the last batches, on the device
   float* inverse_frequencies = nullptr;  // [head_dim / 2] on the device; of the two below

@@ -1,5 +1,6 @@
 #include "kernels/expert_ffn.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/cuda/move_rows.h"
@@ -16,18 +17,21 @@ const DeviceExpert& Expert(const ExpertRows& group) {
 
 int64_t NumRows(const ExpertRows& group) { return static_cast<int64_t>(group.input.size()); }
 
-// Rows of all groups one after the other, in memory between two kernels.
+constexpr int64_t RoundUp(int64_t num_bytes) { return (num_bytes + 15) / 16 * 16; }
+
+// Rows of all groups one after the other, in memory between two kernels: at most
+// `context.max_rows`, each group's `row_bytes` long. Groups begin at units of 16 bytes.
 struct GroupedRows {
-  // `row_bytes` of each group; whole units of 16 bytes in `stride`.
   template <typename RowBytes>
   GroupedRows(Context& context, Scratch& scratch, const ExpertFfnArgs& args,
               const RowBytes& row_bytes) {
-    int64_t num_bytes = 0;
+    int64_t num_bytes = 0, longest = 0;
     for (const ExpertRows& group : args.groups) {
       first_byte.push_back(num_bytes);
-      num_bytes += (NumRows(group) * row_bytes(group) + 15) / 16 * 16;
+      num_bytes += RoundUp(NumRows(group) * row_bytes(group));
+      longest = std::max(longest, RoundUp(row_bytes(group)));
     }
-    bytes = scratch.Reserve(context, num_bytes);
+    bytes = scratch.Reserve(context, context.max_rows * longest);
   }
 
   std::byte* group(size_t g) const { return bytes + first_byte[g]; }
@@ -75,9 +79,8 @@ void StoreAnswers(Context& context, const ExpertFfnArgs& args, int64_t element_b
   MoveRows(context, moves, static_cast<int64_t>(pieces.size()));
 }
 
-}  // namespace
-
-void ExpertFfn(Context& context, const ExpertFfnArgs& args) {
+// At most `context.max_rows` rows, at least one in each group.
+void RunRows(Context& context, const ExpertFfnArgs& args) {
   const auto element_bytes = static_cast<int64_t>(DTypeSize(context.compute_dtype));
   const GroupedRows rows(context, context.rows, args, [&](const ExpertRows& group) {
     return Expert(group).w13().padded_in_features() * element_bytes;
@@ -105,6 +108,29 @@ void ExpertFfn(Context& context, const ExpertFfnArgs& args) {
   }
   RunProducts(context, products, Epilogue::kStore);
   StoreAnswers(context, args, element_bytes, answers);
+}
+
+}  // namespace
+
+void ExpertFfn(Context& context, const ExpertFfnArgs& args) {
+  const size_t element_bytes = DTypeSize(context.compute_dtype);
+  const auto max_rows = static_cast<size_t>(context.max_rows);
+  std::vector<ExpertRows> some;
+  size_t num_rows = 0;
+  for (ExpertRows group : args.groups) {
+    while (!group.input.empty()) {
+      const size_t count = std::min(group.input.size(), max_rows - num_rows);
+      some.push_back({group.expert, group.input.first(count), group.output});
+      group.input = group.input.subspan(count);
+      group.output += count * static_cast<size_t>(group.expert->hidden_size()) * element_bytes;
+      num_rows += count;
+      if (num_rows < max_rows) continue;
+      RunRows(context, {some});
+      some.clear();
+      num_rows = 0;
+    }
+  }
+  if (num_rows > 0) RunRows(context, {some});
 }
 
 }  // namespace tramontane::cuda

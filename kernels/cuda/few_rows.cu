@@ -74,11 +74,9 @@ __device__ __forceinline__ void AddBlock(const Block<kTiles, kRowGroups>& block,
 // A block of threads makes kTiles tiles of outputs for up to 8 kRowGroups rows; its warps take a
 // part of k each.
 template <int kTiles, int kRowGroups, Epilogue kEpilogue>
-__global__ void __launch_bounds__(kThreads)
-    FewRowsKernel(const __grid_constant__ ProductList products) {
+__device__ __forceinline__ void MultiplyFewRows(const Product& product) {
   constexpr int kRowFloats = kTiles * kTileRows + kPadding;
   constexpr int kPartFloats = kRowGroups * 8 * kRowFloats;
-  const Product& product = products.product[blockIdx.y];
   const int first_tile = static_cast<int>(blockIdx.x) * kTiles;
   if (first_tile >= product.num_tiles) return;
   const int part = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
@@ -121,33 +119,60 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+template <int kTiles, int kRowGroups, Epilogue kEpilogue>
+__global__ void __launch_bounds__(kThreads)
+    FewRowsKernel(const __grid_constant__ ProductList products) {
+  MultiplyFewRows<kTiles, kRowGroups, kEpilogue>(products.product[blockIdx.y]);
+}
+
+template <int kTiles, int kRowGroups, Epilogue kEpilogue>
+__global__ void __launch_bounds__(kThreads) RoutedFewRowsKernel(const Product* products) {
+  const Product product = products[blockIdx.y];
+  if (product.num_rows == 0) return;
+  MultiplyFewRows<kTiles, kRowGroups, kEpilogue>(product);
+}
+
 template <int kTiles, int kRowGroups>
-void Run(Context& context, const ProductList& list, int count, Epilogue epilogue) {
-  int max_tiles = 0;
-  for (int i = 0; i < count; ++i) {
-    max_tiles = list.product[i].num_tiles > max_tiles ? list.product[i].num_tiles : max_tiles;
-  }
+LaunchShape Shape(int num_tiles, int count) {
   LaunchShape shape;
-  shape.grid = dim3(DivideUp(max_tiles, kTiles), static_cast<unsigned>(count));
+  shape.grid = dim3(DivideUp(num_tiles, kTiles), static_cast<unsigned>(count));
   shape.block = dim3(kThreads);
   shape.shared_bytes = sizeof(float) * kParts * kRowGroups * 8 * (kTiles * kTileRows + kPadding);
-  WithEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
-    Launch(context, "product of few rows", shape, &FewRowsKernel<kTiles, kRowGroups, kEpilogue>,
-           list);
-  });
+  return shape;
+}
+
+// Calls `run` with a block's tiles and groups of eight rows as template arguments.
+template <typename Run>
+void WithBlockFor(int max_rows, const Run& run) {
+  if (max_rows <= 8) return run.template operator()<1, 1>();
+  if (max_rows <= 16) return run.template operator()<2, 2>();
+  return run.template operator()<2, 4>();
 }
 
 }  // namespace
 
 void RunFewRows(Context& context, const ProductList& list, int count, int max_rows,
                 Epilogue epilogue) {
-  if (max_rows <= 8) {
-    Run<1, 1>(context, list, count, epilogue);
-  } else if (max_rows <= 16) {
-    Run<2, 2>(context, list, count, epilogue);
-  } else {
-    Run<2, 4>(context, list, count, epilogue);
+  int max_tiles = 0;
+  for (int i = 0; i < count; ++i) {
+    max_tiles = list.product[i].num_tiles > max_tiles ? list.product[i].num_tiles : max_tiles;
   }
+  WithBlockFor(max_rows, [&]<int kTiles, int kRowGroups>() {
+    WithEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
+      Launch(context, "product of few rows", Shape<kTiles, kRowGroups>(max_tiles, count),
+             &FewRowsKernel<kTiles, kRowGroups, kEpilogue>, list);
+    });
+  });
+}
+
+void RunRoutedFewRows(Context& context, const RoutedProducts& products, Epilogue epilogue) {
+  WithBlockFor(products.few_rows, [&]<int kTiles, int kRowGroups>() {
+    WithExpertEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
+      Launch(context, "product of few routed rows",
+             Shape<kTiles, kRowGroups>(products.num_tiles, products.max_few),
+             &RoutedFewRowsKernel<kTiles, kRowGroups, kEpilogue>, products.few);
+    });
+  });
 }
 
 }  // namespace tramontane::cuda

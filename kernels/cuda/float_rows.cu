@@ -3,6 +3,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/packed_tiles.h"
 #include "kernels/cuda/products.h"
+#include "kernels/cuda/routed_block.cuh"
 #include "kernels/cuda/store_pair.cuh"
 
 namespace tramontane::cuda {
@@ -12,14 +13,9 @@ constexpr int kSide = kTileRows;  // rows, outputs and k of what shared memory h
 
 // A block of threads makes one tile of outputs for 16 rows, a thread each.
 template <Epilogue kEpilogue>
-__global__ void __launch_bounds__(kSide* kSide)
-    FloatRowsKernel(const __grid_constant__ ProductList products) {
+__device__ __forceinline__ void MultiplyTile(const Product& product, int first_row, int tile) {
   __shared__ float weights[kSide][kSide + 1];
   __shared__ float rows[kSide][kSide + 1];
-  const Product& product = products.product[blockIdx.z];
-  const int first_row = static_cast<int>(blockIdx.x) * kSide;
-  const int tile = static_cast<int>(blockIdx.y);
-  if (first_row >= product.num_rows || tile >= product.num_tiles) return;
   const int x = threadIdx.x % kSide, y = threadIdx.x / kSide;
   const auto* weight = static_cast<const float*>(product.weight) +
                        static_cast<int64_t>(tile * kSide + y) * product.in_features;
@@ -44,6 +40,25 @@ __global__ void __launch_bounds__(kSide* kSide)
   }
 }
 
+template <Epilogue kEpilogue>
+__global__ void __launch_bounds__(kSide* kSide)
+    FloatRowsKernel(const __grid_constant__ ProductList products) {
+  const Product& product = products.product[blockIdx.z];
+  const int first_row = static_cast<int>(blockIdx.x) * kSide;
+  const int tile = static_cast<int>(blockIdx.y);
+  if (first_row >= product.num_rows || tile >= product.num_tiles) return;
+  MultiplyTile<kEpilogue>(product, first_row, tile);
+}
+
+template <Epilogue kEpilogue>
+__global__ void __launch_bounds__(kSide* kSide)
+    RoutedFloatRowsKernel(const Product* products, int max_products) {
+  const RoutedBlock block = FindBlock<kSide, 1>(products, max_products);
+  if (block.product < 0) return;
+  const Product product = products[block.product];
+  MultiplyTile<kEpilogue>(product, block.first_row, block.first_tile);
+}
+
 }  // namespace
 
 void RunFloatRows(Context& context, const ProductList& list, int count, Epilogue epilogue) {
@@ -58,6 +73,16 @@ void RunFloatRows(Context& context, const ProductList& list, int count, Epilogue
   shape.block = dim3(kSide * kSide);
   WithEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
     Launch(context, "product in float32", shape, &FloatRowsKernel<kEpilogue>, list);
+  });
+}
+
+void RunRoutedFloatRows(Context& context, const RoutedProducts& products, Epilogue epilogue) {
+  LaunchShape shape;
+  shape.grid = dim3(MaxBlocks<kSide, 1>(products));
+  shape.block = dim3(kSide * kSide);
+  WithExpertEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
+    Launch(context, "product of routed rows in float32", shape, &RoutedFloatRowsKernel<kEpilogue>,
+           products.many, products.max_many);
   });
 }
 

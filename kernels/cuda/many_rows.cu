@@ -3,6 +3,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/packed_tiles.h"
 #include "kernels/cuda/products.h"
+#include "kernels/cuda/routed_block.cuh"
 #include "kernels/cuda/store_pair.cuh"
 
 namespace tramontane::cuda {
@@ -112,13 +113,10 @@ __device__ __forceinline__ void StoreTotals(const Product& product, int first_ti
   }
 }
 
+// Rows and tiles from the given ones on, which there are.
 template <Epilogue kEpilogue>
-__global__ void __launch_bounds__(kThreads, 1)
-    ManyRowsKernel(const __grid_constant__ ProductList products) {
-  const Product& product = products.product[blockIdx.z];
-  const int first_row = static_cast<int>(blockIdx.x) * kBlockRows;
-  const int first_tile = static_cast<int>(blockIdx.y) * kBlockTiles;
-  if (first_row >= product.num_rows || first_tile >= product.num_tiles) return;
+__device__ __forceinline__ void MultiplyBlock(const Product& product, int first_row,
+                                              int first_tile) {
   const int num_blocks = product.in_features / kBlockK;
   unsigned char* const stages = DynamicShared();
 
@@ -147,6 +145,25 @@ __global__ void __launch_bounds__(kThreads, 1)
   StoreTotals<kEpilogue>(product, first_tile, first_row, totals);
 }
 
+template <Epilogue kEpilogue>
+__global__ void __launch_bounds__(kThreads, 1)
+    ManyRowsKernel(const __grid_constant__ ProductList products) {
+  const Product& product = products.product[blockIdx.z];
+  const int first_row = static_cast<int>(blockIdx.x) * kBlockRows;
+  const int first_tile = static_cast<int>(blockIdx.y) * kBlockTiles;
+  if (first_row >= product.num_rows || first_tile >= product.num_tiles) return;
+  MultiplyBlock<kEpilogue>(product, first_row, first_tile);
+}
+
+template <Epilogue kEpilogue>
+__global__ void __launch_bounds__(kThreads, 1)
+    RoutedManyRowsKernel(const Product* products, int max_products) {
+  const RoutedBlock block = FindBlock<kBlockRows, kBlockTiles>(products, max_products);
+  if (block.product < 0) return;
+  const Product product = products[block.product];
+  MultiplyBlock<kEpilogue>(product, block.first_row, block.first_tile);
+}
+
 }  // namespace
 
 void RunManyRows(Context& context, const ProductList& list, int count, Epilogue epilogue) {
@@ -162,6 +179,17 @@ void RunManyRows(Context& context, const ProductList& list, int count, Epilogue 
   shape.shared_bytes = size_t{kStages} * kStageBytes;
   WithEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
     Launch(context, "product of many rows", shape, &ManyRowsKernel<kEpilogue>, list);
+  });
+}
+
+void RunRoutedManyRows(Context& context, const RoutedProducts& products, Epilogue epilogue) {
+  LaunchShape shape;
+  shape.grid = dim3(MaxBlocks<kBlockRows, kBlockTiles>(products));
+  shape.block = dim3(kThreads);
+  shape.shared_bytes = size_t{kStages} * kStageBytes;
+  WithExpertEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
+    Launch(context, "product of many routed rows", shape, &RoutedManyRowsKernel<kEpilogue>,
+           products.many, products.max_many);
   });
 }
 

@@ -9,8 +9,7 @@ namespace {
 constexpr int kThreads = 256;
 
 // A block of threads a move; sixteen bytes at a time where both ends allow it.
-__global__ void __launch_bounds__(kThreads) MoveRowsKernel(const RowMove* moves) {
-  const RowMove move = moves[blockIdx.x];
+__device__ __forceinline__ void MoveRow(const RowMove& move) {
   const auto ends = reinterpret_cast<uintptr_t>(move.from) | reinterpret_cast<uintptr_t>(move.to);
   const int64_t vectors = ends % 16 == 0 ? move.num_bytes / 16 : 0;
   for (int64_t i = threadIdx.x; i < vectors; i += kThreads) {
@@ -21,6 +20,18 @@ __global__ void __launch_bounds__(kThreads) MoveRowsKernel(const RowMove* moves)
   }
 }
 
+__global__ void __launch_bounds__(kThreads) MoveRowsKernel(const RowMove* moves) {
+  const RowMove move = moves[blockIdx.x];
+  MoveRow(move);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    GatherRowsKernel(const __grid_constant__ RowGather gather) {
+  const int64_t row = blockIdx.x, token = gather.pair_of_row[row] / gather.top_k;
+  MoveRow({gather.from + token * gather.num_bytes, gather.to + row * gather.padded_bytes,
+           gather.num_bytes, gather.padded_bytes});
+}
+
 }  // namespace
 
 void MoveRows(Context& context, const RowMove* staged, int64_t count) {
@@ -28,6 +39,13 @@ void MoveRows(Context& context, const RowMove* staged, int64_t count) {
   shape.grid = dim3(static_cast<unsigned>(count));
   shape.block = dim3(kThreads);
   Launch(context, "moving rows", shape, &MoveRowsKernel, staged);
+}
+
+void GatherRows(Context& context, const RowGather& gather, int64_t num_rows) {
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(num_rows));
+  shape.block = dim3(kThreads);
+  Launch(context, "gathering rows", shape, &GatherRowsKernel, gather);
 }
 
 }  // namespace tramontane::cuda

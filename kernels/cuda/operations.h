@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_KERNELS_CUDA_OPERATIONS_H_
 #define TRAMONTANE_KERNELS_CUDA_OPERATIONS_H_
 
+#include "kernels/arg_max.h"
 #include "kernels/combine_experts.h"
 #include "kernels/cuda/context.h"
 #include "kernels/embed_tokens.h"
@@ -11,6 +12,7 @@
 #include "kernels/rms_norm.h"
 #include "kernels/rope_and_cache.h"
 #include "kernels/route_topk.h"
+#include "kernels/routed_experts.h"
 
 namespace tramontane::cuda {
 
@@ -21,7 +23,9 @@ void RopeAndCache(Context& context, const RopeAndCacheArgs& args);
 void PagedAttention(Context& context, const PagedAttentionArgs& args);
 void RouteTopK(Context& context, const RouteTopKArgs& args);
 void ExpertFfn(Context& context, const ExpertFfnArgs& args);
+void RoutedExperts(Context& context, const RoutedExpertsArgs& args);
 void CombineExperts(Context& context, const CombineExpertsArgs& args);
+void ArgMax(Context& context, const ArgMaxArgs& args);
 
 }  // namespace tramontane::cuda
 

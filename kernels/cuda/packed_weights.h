@@ -34,6 +34,8 @@ class DeviceMatrix final : public PackedMatrix {
   // Elements of a row as products take it.
   int64_t padded_in_features() const { return padded_in_features_; }
 
+  int64_t num_tiles() const { return num_tiles_; }
+
   // `rows` of the matrix's products, with the output's columns as the epilogue makes them.
   Product MakeProduct(const void* input, int64_t num_rows, void* output, int64_t num_columns) const;
 

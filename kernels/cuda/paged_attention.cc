@@ -1,5 +1,6 @@
 #include "kernels/paged_attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -10,7 +11,17 @@
 namespace tramontane::cuda {
 namespace {
 
-constexpr int64_t kMaxBf16HeadDim = 128;
+void AttendSlice(Context& context, const FewSlice& slice, Attention attention) {
+  std::byte* const partials = context.partials.Reserve(
+      context, std::max(context.max_partial_bytes, slice.num_partials * kPartialBytes));
+  attention.few = attention.plan.few + slice.first;
+  attention.num_few = slice.count;
+  attention.max_splits = slice.max_splits;
+  attention.partial_sums = reinterpret_cast<float*>(partials);
+  attention.partial_stats =
+      reinterpret_cast<float2*>(attention.partial_sums + slice.num_partials * kMaxBf16HeadDim);
+  AttendFew(context, attention);
+}
 
 }  // namespace
 
@@ -35,15 +46,7 @@ void PagedAttention(Context& context, const PagedAttentionArgs& args) {
     AttendInFloat(context, attention, args.num_tokens);
     return;
   }
-  if (attention.plan.num_few > 0) {
-    const int64_t rows = attention.plan.num_partials;
-    const int64_t sum_bytes = rows * kMaxBf16HeadDim * static_cast<int64_t>(sizeof(float));
-    std::byte* const partials =
-        context.partials.Reserve(context, sum_bytes + rows * static_cast<int64_t>(sizeof(float2)));
-    attention.partial_sums = reinterpret_cast<float*>(partials);
-    attention.partial_stats = reinterpret_cast<float2*>(partials + sum_bytes);
-    AttendFew(context, attention);
-  }
+  for (const FewSlice& slice : attention.plan.few_slices) AttendSlice(context, slice, attention);
   if (attention.plan.num_many > 0) AttendMany(context, attention);
 }
 

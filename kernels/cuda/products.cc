@@ -45,4 +45,13 @@ void RunProducts(Context& context, std::span<const Product> products, Epilogue e
   }
 }
 
+void RunRoutedProducts(Context& context, const RoutedProducts& products, Epilogue epilogue) {
+  if (context.compute_dtype == DType::kF32) {
+    RunRoutedFloatRows(context, products, epilogue);
+    return;
+  }
+  if (products.max_few > 0) RunRoutedFewRows(context, products, epilogue);
+  if (products.max_many > 0) RunRoutedManyRows(context, products, epilogue);
+}
+
 }  // namespace tramontane::cuda

@@ -25,7 +25,8 @@ struct Product {
       nullptr;                  // packed (bf16: packed_tiles.h; f32: [num_tiles * 16, in_features])
   const void* input = nullptr;  // [num_rows, in_features] of the compute dtype, 16-byte aligned
   void* output = nullptr;
-  int64_t output_stride = 0;  // elements
+  const int32_t* output_rows = nullptr;  // [num_rows] rows of the output; null: in order
+  int64_t output_stride = 0;             // elements
   int32_t num_rows = 0;
   int32_t num_tiles = 0;    // of 16 output features
   int32_t in_features = 0;  // bf16: a multiple of kBlockK
@@ -34,6 +35,21 @@ struct Product {
 
 // Chooses kernels by the number of rows; no bit depends on the choice.
 void RunProducts(Context& context, std::span<const Product> products, Epilogue epilogue);
+
+// Products that the device makes out of a routing (route_rows.h), of matrices of one shape: the
+// lists lie on the device, those with rows first, then those of none.
+struct RoutedProducts {
+  const Product* few = nullptr;   // [max_few], of at most `few_rows` rows
+  const Product* many = nullptr;  // [max_many], of any number of rows
+  int max_few = 0;
+  int max_many = 0;
+  int few_rows = 0;      // 8, 16 or 32
+  int64_t max_rows = 0;  // of all together
+  int num_tiles = 0;     // of each
+};
+
+// For kStore and kSwiGlu. In float32 `few` is not looked at.
+void RunRoutedProducts(Context& context, const RoutedProducts& products, Epilogue epilogue);
 
 // How many products one launch takes: as a kernel's parameter they must fit in 4 KiB.
 inline constexpr int kMaxProducts = 64;
@@ -47,6 +63,11 @@ void RunFewRows(Context& context, const ProductList& list, int count, int max_ro
                 Epilogue epilogue);
 void RunManyRows(Context& context, const ProductList& list, int count, Epilogue epilogue);
 void RunFloatRows(Context& context, const ProductList& list, int count, Epilogue epilogue);
+
+// Those of RunRoutedProducts: for the first list; for the second; for the second in float32.
+void RunRoutedFewRows(Context& context, const RoutedProducts& products, Epilogue epilogue);
+void RunRoutedManyRows(Context& context, const RoutedProducts& products, Epilogue epilogue);
+void RunRoutedFloatRows(Context& context, const RoutedProducts& products, Epilogue epilogue);
 
 }  // namespace tramontane::cuda
 

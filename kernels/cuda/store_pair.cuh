@@ -27,7 +27,8 @@ __device__ __forceinline__ float Silu(float x) { return __fdiv_rn(x, 1.0f + expf
 template <Epilogue kEpilogue, typename Output>
 __device__ __forceinline__ void StorePair(const Product& product, int tile, int g, int row,
                                           float low, float high) {
-  const int64_t first = row * product.output_stride;
+  const int64_t first =
+      (product.output_rows == nullptr ? row : product.output_rows[row]) * product.output_stride;
   if constexpr (kEpilogue == Epilogue::kSwiGlu) {
     const int column = tile * 8 + g;
     if (column >= product.num_columns) return;
@@ -61,6 +62,13 @@ void WithEpilogue(Epilogue epilogue, const Run& run) {
     case Epilogue::kSwiGlu:
       return run.template operator()<Epilogue::kSwiGlu>();
   }
+}
+
+// The same for those of experts, kSwiGlu and kStore.
+template <typename Run>
+void WithExpertEpilogue(Epilogue epilogue, const Run& run) {
+  if (epilogue == Epilogue::kSwiGlu) return run.template operator()<Epilogue::kSwiGlu>();
+  return run.template operator()<Epilogue::kStore>();
 }
 
 }  // namespace tramontane::cuda

@@ -9,6 +9,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/combine_experts.h"
+#include "kernels/routed_experts.h"
 #include "tests/kernels/test_tensors.h"
 
 namespace tramontane {
@@ -28,6 +29,12 @@ class CudaBackendTest : public testing::Test {
 TEST(CudaBackendOptionsTest, AnF16ComputeDtypeIsAnInvalidArgument) {
   EXPECT_EQ(CreateCudaBackend({DType::kF16, 0}).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+TEST(CudaBackendOptionsTest, ABoundOfNothingIsAnInvalidArgument) {
+  CudaBackendOptions options;
+  options.max_rows = 0;
+  EXPECT_EQ(CreateCudaBackend(options).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(CudaBackendTest, NamesTellTheDeviceAndTheDtypeThatDecideTheBits) {
@@ -56,6 +63,16 @@ TEST_F(CudaBackendTest, BothKindsOfMemoryStartAsZerosAndCopyEitherWay) {
   }
 }
 
+TEST_F(CudaBackendTest, TheHostIsToldHowMuchOfTheDevicesMemoryIsFree) {
+  EXPECT_FALSE(backend_->host_sees_memory());
+  const auto before = backend_->FreeBytes();
+  ASSERT_TRUE(before.has_value());
+  EXPECT_GT(*before, 0);
+  const auto own = backend_->Allocate(size_t{64} << 20);
+  ASSERT_TRUE(own.ok());
+  EXPECT_LT(*backend_->FreeBytes(), *before);
+}
+
 TEST_F(CudaBackendTest, NothingIsAnEmptyBuffer) {
   for (const auto& buffer : {backend_->Allocate(0), backend_->AllocateShared(0)}) {
     ASSERT_TRUE(buffer.ok());
@@ -79,9 +96,28 @@ TEST_F(CudaBackendTest, BuffersMayOutliveTheirBackend) {
   EXPECT_EQ(shared->bytes()[99], std::byte{0});
 }
 
+TEST_F(CudaBackendTest, MoreExpertsThanTheKernelsTakeAreAnErrorOfTheOperation) {
+  const TestTensor weight = RandomTensor({16, 16}, DType::kBF16, 1);
+  const auto expert = backend_->PackExpert(weight.view(), weight.view(), weight.view());
+  ASSERT_TRUE(expert.ok());
+  const std::vector<const PackedExpert*> experts(129, expert->get());
+  const auto memory = backend_->Allocate(4096);
+  ASSERT_TRUE(memory.ok());
+  backend_->RoutedExperts(
+      {experts, memory->bytes(), memory->as<int32_t>() + 256, memory->bytes() + 2048, 1, 2});
+  const absl::Status finished = backend_->Finish();
+  EXPECT_EQ(finished.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(finished.message()), testing::HasSubstr("more than 128 experts"));
+}
+
 // Rows of the host, 512 KiB a call, are copied before the call returns: more than one block of
 // staged memory holds, before the first Finish; then again, in what is left.
 TEST_F(CudaBackendTest, ManyOperationsAreQueuedBeforeOneFinish) {
+  CudaBackendOptions options;
+  options.staging_bytes = int64_t{1} << 20;
+  auto backend = CreateCudaBackend(options);
+  ASSERT_TRUE(backend.ok());
+  backend_ = *std::move(backend);
   constexpr int64_t kHidden = 16384, kTopK = 8;
   constexpr int kCalls = 5;
   const auto sums = backend_->AllocateShared(size_t{kCalls} * kHidden * sizeof(float));

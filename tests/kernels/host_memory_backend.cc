@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/arg_max.h"
 #include "kernels/combine_experts.h"
 #include "kernels/embed_tokens.h"
 #include "kernels/expert_ffn.h"
@@ -201,6 +202,15 @@ class HostMemoryBackend final : public Backend {
     placed.residual = places.Place(args.residual, args.num_tokens * args.hidden_size);
     placed.moe_output = places.Place(args.moe_output, args.num_tokens * args.hidden_size);
     inner_->CombineExperts(placed);
+    places.Return();
+  }
+
+  void ArgMax(const ArgMaxArgs& args) override {
+    Places places = NewPlaces();
+    ArgMaxArgs placed = args;
+    placed.rows = places.Place(args.rows, args.num_rows * args.num_columns);
+    placed.ids = places.Place(args.ids, args.num_rows);
+    inner_->ArgMax(placed);
     places.Return();
   }
 

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/arg_max.h"
 #include "kernels/combine_experts.h"
 #include "kernels/embed_tokens.h"
 #include "kernels/rms_norm.h"
@@ -19,6 +20,9 @@ using CombineExpertsTest = KernelsTest;
 INSTANTIATE_TEST_SUITE_P(, CombineExpertsTest, testing::ValuesIn(AllKernels()), KernelsTestName);
 using EmbedTokensTest = KernelsTest;
 INSTANTIATE_TEST_SUITE_P(, EmbedTokensTest, testing::ValuesIn(AllKernels()), KernelsTestName);
+
+using ArgMaxTest = KernelsTest;
+INSTANTIATE_TEST_SUITE_P(, ArgMaxTest, testing::ValuesIn(AllKernels()), KernelsTestName);
 
 std::vector<float> Normalise(Backend* backend, const std::vector<float>& input,
                              const std::vector<float>& weight, DType output_dtype) {
@@ -156,6 +160,53 @@ TEST_P(EmbedTokensTest, CopiesRowsOfEveryDtypeExactly) {
     kernels_->EmbedTokens({&view, token_ids.data(), actual.data(), 5});
     reference_->EmbedTokens({&view, token_ids.data(), expected.data(), 5});
     EXPECT_TRUE(SameBits(actual, expected));
+  }
+}
+
+std::vector<int32_t> Likeliest(Backend* backend, const std::vector<float>& rows,
+                               int64_t num_columns) {
+  ArgMaxArgs args;
+  args.rows = rows.data();
+  args.num_columns = num_columns;
+  args.num_rows = static_cast<int64_t>(rows.size()) / num_columns;
+  std::vector<int32_t> ids(static_cast<size_t>(args.num_rows), -7);
+  args.ids = ids.data();
+  backend->ArgMax(args);
+  return ids;
+}
+
+TEST_P(ArgMaxTest, FindsTheGreatestWhereverItIs) {
+  for (const int64_t n : {1, 2, 31, 1023, 1024, 1025, 3000}) {
+    std::vector<float> rows = RandomFloats(3 * n, 10);
+    for (const int64_t column : {int64_t{0}, n / 2, n - 1}) {
+      for (int64_t r = 0; r < 3; ++r) rows[static_cast<size_t>(r * n + (column + r) % n)] = 2;
+      const auto ids = Likeliest(kernels_.get(), rows, n);
+      for (int64_t r = 0; r < 3; ++r) EXPECT_EQ(ids[static_cast<size_t>(r)], (column + r) % n);
+      for (float& value : rows) value = std::min(value, 1.0f);
+    }
+  }
+}
+
+TEST_P(ArgMaxTest, OfEqualsTheLowestColumnIsTaken) {
+  std::vector<float> row(2500, -3.0f);
+  EXPECT_EQ(Likeliest(kernels_.get(), row, 2500), std::vector<int32_t>{0});
+  for (const size_t column : {2499, 1500, 1499, 700, 476}) {
+    row[column] = std::numeric_limits<float>::max();
+    EXPECT_EQ(Likeliest(kernels_.get(), row, 2500),
+              std::vector<int32_t>{static_cast<int32_t>(column)});
+  }
+  EXPECT_EQ(Likeliest(kernels_.get(), {-1.0f, -0.0f, 0.0f}, 3), std::vector<int32_t>{1});
+}
+
+TEST_P(ArgMaxTest, ARowThatIsNotFiniteHasNone) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float bad : {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
+    for (const size_t column : {0, 1, 1100, 1299}) {
+      std::vector<float> rows(2600, 1.0f);
+      rows[1300 + column] = bad;
+      EXPECT_EQ(Likeliest(kernels_.get(), rows, 1300), (std::vector<int32_t>{0, -1}))
+          << bad << " in column " << column;
+    }
   }
 }
 

@@ -2,6 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <csignal>
+#include <thread>
+#include <utility>
+#include <vector>
+
 #include "kernels/backend.h"
 #include "kernels/rms_norm.h"
 #include "tests/kernels/test_tensors.h"
@@ -93,6 +99,64 @@ TEST_F(EmulatedMachineTest, OperationsAreQueuedUntilFinish) {
   EXPECT_EQ(x[128], 0);
   EXPECT_TRUE((*backend)->Finish().ok());
   EXPECT_NEAR(x[128], 1, 1e-5);
+}
+
+TEST_F(EmulatedMachineTest, MemoryOfTheDeviceIsOutOfTheHostsReach) {
+  const auto backend = CreateCudaBackend({});
+  ASSERT_TRUE(backend.ok());
+  const auto own = (*backend)->Allocate(64), shared = (*backend)->AllocateShared(64);
+  ASSERT_TRUE(own.ok() && shared.ok());
+  shared->bytes()[0] = std::byte{1};
+  (*backend)->Copy(shared->bytes(), own->bytes(), 64);
+  ASSERT_TRUE((*backend)->Finish().ok());
+  EXPECT_EXIT(own->bytes()[0] = std::byte{2}, testing::KilledBySignal(SIGSEGV), "");
+}
+
+TEST_F(EmulatedMachineTest, MemoryThatIsGivenBackIsGivenAgain) {
+  EmulatedLimitMemory(size_t{1} << 20);
+  const auto backend = CreateCudaBackend({});
+  ASSERT_TRUE(backend.ok());
+  for (int round = 0; round < 5; ++round) {
+    std::vector<Buffer> buffers;
+    for (int i = 0; i < 3; ++i) {
+      auto buffer = (*backend)->Allocate(size_t{300} << 10);
+      ASSERT_TRUE(buffer.ok());
+      buffers.push_back(*std::move(buffer));
+    }
+    std::swap(buffers[0], buffers[static_cast<size_t>(round) % 3]);  // freed in any order
+  }
+  EXPECT_EQ((*backend)->FreeBytes(), int64_t{1} << 20);
+}
+
+// Norms of rows that grow by one each time, by two backends in a thread each.
+TEST_F(EmulatedMachineTest, BackendsOfSeveralThreadsShareTheMachine) {
+  const auto compute = [](float scale, bool* good) {
+    const auto backend = CreateCudaBackend({});
+    const auto rows = (*backend)->AllocateShared(3 * 64 * sizeof(float));
+    auto* const x = rows->as<float>();
+    *good = true;
+    for (int round = 1; round <= 20; ++round) {
+      for (int i = 0; i < 64; ++i) {
+        x[i] = static_cast<float>(round);
+        x[64 + i] = scale;
+      }
+      RmsNormArgs args;
+      args.input = x;
+      args.weight = x + 64;
+      args.output = x + 128;
+      args.num_tokens = 1;
+      args.hidden_size = 64;
+      (*backend)->RmsNorm(args);
+      *good &= (*backend)->Finish().ok();
+      for (int i = 0; i < 64; ++i) *good &= std::abs(x[128 + i] - scale) < 1e-4f;
+    }
+  };
+  bool good[2] = {};
+  std::thread first(compute, 1.0f, &good[0]), second(compute, 2.0f, &good[1]);
+  first.join();
+  second.join();
+  EXPECT_TRUE(good[0]);
+  EXPECT_TRUE(good[1]);
 }
 
 }  // namespace

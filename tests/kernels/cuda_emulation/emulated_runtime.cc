@@ -2,73 +2,93 @@
 
 #include <cstdlib>
 #include <deque>
-#include <map>
+#include <mutex>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "model/check.h"
+#include "tests/kernels/cuda_emulation/device_arena.h"
 
 namespace {
 
+using tramontane::emulation::DeviceArena;
+
 constexpr size_t kMemoryBytes = size_t{1} << 32;
 
-std::deque<std::function<void()>>& Queue() {
-  static std::deque<std::function<void()>> queue;
-  return queue;
+// The machine, of the whole process: backends of any thread share its one stream.
+struct Machine {
+  // Held while work runs, which may be any backend's. Recursive: the runtime's functions call one
+  // another.
+  std::recursive_mutex mutex;
+  std::deque<std::function<void()>> queue ABSL_GUARDED_BY(mutex);
+  DeviceArena arena ABSL_GUARDED_BY(mutex){kMemoryBytes};
+  size_t max_bytes ABSL_GUARDED_BY(mutex) = kMemoryBytes;
+  int num_allocations ABSL_GUARDED_BY(mutex) = 0;
+  EmulatedMachine properties ABSL_GUARDED_BY(mutex);
+};
+
+Machine& TheMachine() {
+  static Machine* const machine = new Machine;  // never destroyed: buffers may be, after main
+  return *machine;
 }
 
-std::map<void*, size_t>& Allocated() {
-  static std::map<void*, size_t> allocated;
-  return allocated;
-}
+// The machine for as long as this lives.
+class LockedMachine {
+ public:
+  Machine* operator->() const { return &machine_; }
 
-size_t max_bytes_of_all = kMemoryBytes, bytes_of_all = 0;
-EmulatedMachine emulated;
+ private:
+  Machine& machine_ = TheMachine();
+  const std::lock_guard<std::recursive_mutex> lock_{machine_.mutex};
+};
 
 cudaError_t Flush() {
-  while (!Queue().empty()) {
-    const std::function<void()> work = std::move(Queue().front());
-    Queue().pop_front();
+  const LockedMachine machine;
+  if (machine->queue.empty()) return cudaSuccess;
+  const DeviceArena::Access access(machine->arena);
+  while (!machine->queue.empty()) {
+    const std::function<void()> work = std::move(machine->queue.front());
+    machine->queue.pop_front();
     work();
   }
   return cudaSuccess;
 }
 
-// Every bit set, so that what is read unwritten is noticed.
-void* Poisoned(size_t size) {
-  void* bytes = std::aligned_alloc(256, (size + 255) / 256 * 256);
-  TRAMONTANE_CHECK(bytes != nullptr);
-  std::memset(bytes, 0xff, size);
-  return bytes;
-}
-
 }  // namespace
 
-void EmulatedEnqueue(std::function<void()> work) { Queue().push_back(std::move(work)); }
-void EmulatedLimitMemory(size_t max_bytes) { max_bytes_of_all = max_bytes; }
-void EmulateMachine(const EmulatedMachine& machine) { emulated = machine; }
+void EmulatedEnqueue(std::function<void()> work) {
+  LockedMachine()->queue.push_back(std::move(work));
+}
+void EmulatedLimitMemory(size_t max_bytes) { LockedMachine()->max_bytes = max_bytes; }
+int EmulatedNumAllocations() { return LockedMachine()->num_allocations; }
+void EmulateMachine(const EmulatedMachine& properties) { LockedMachine()->properties = properties; }
 
 cudaError_t cudaMalloc(void** bytes, size_t size) {
-  if (size > max_bytes_of_all - bytes_of_all || bytes_of_all > max_bytes_of_all) {
+  const LockedMachine machine;
+  const size_t allocated = machine->arena.allocated();
+  if (allocated > machine->max_bytes || size > machine->max_bytes - allocated) {
     return cudaErrorMemoryAllocation;
   }
-  *bytes = Poisoned(size);
-  bytes_of_all += size;
-  Allocated()[*bytes] = size;
+  *bytes = machine->arena.Allocate(size);
+  if (*bytes == nullptr) return cudaErrorMemoryAllocation;
+  ++machine->num_allocations;
+  const DeviceArena::Access access(machine->arena, *bytes, size);
+  std::memset(*bytes, 0xff, size);  // what is read unwritten is noticed
   return cudaSuccess;
 }
 
 cudaError_t cudaFree(void* bytes) {
+  const LockedMachine machine;
   Flush();
-  if (bytes == nullptr) return cudaSuccess;
-  TRAMONTANE_CHECK(Allocated().count(bytes) == 1);
-  bytes_of_all -= Allocated()[bytes];
-  Allocated().erase(bytes);
-  std::free(bytes);
+  if (bytes != nullptr) machine->arena.Free(bytes);
   return cudaSuccess;
 }
 
 cudaError_t cudaHostAlloc(void** bytes, size_t size, unsigned) {
-  *bytes = Poisoned(size);
+  *bytes = std::aligned_alloc(256, (size + 255) / 256 * 256);
+  TRAMONTANE_CHECK(*bytes != nullptr);
+  std::memset(*bytes, 0xff, size);
+  ++LockedMachine()->num_allocations;
   return cudaSuccess;
 }
 
@@ -79,7 +99,9 @@ cudaError_t cudaFreeHost(void* bytes) {
 }
 
 cudaError_t cudaMemset(void* bytes, int value, size_t size) {
+  const LockedMachine machine;
   Flush();
+  const DeviceArena::Access access(machine->arena, bytes, size);
   std::memset(bytes, value, size);
   return cudaSuccess;
 }
@@ -90,24 +112,28 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyK
 }
 
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  *free_bytes = max_bytes_of_all - bytes_of_all;
+  const LockedMachine machine;
+  const size_t allocated = machine->arena.allocated();
+  *free_bytes = allocated < machine->max_bytes ? machine->max_bytes - allocated : 0;
   *total_bytes = kMemoryBytes;
   return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = emulated.num_devices;
-  return emulated.count_error;
+  const LockedMachine machine;
+  *count = machine->properties.num_devices;
+  return machine->properties.count_error;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  const LockedMachine machine;
   std::strcpy(properties->name, "emulated");
-  properties->major = emulated.major;
-  properties->minor = emulated.minor;
+  properties->major = machine->properties.major;
+  properties->minor = machine->properties.minor;
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = emulated.driver;
+  *version = LockedMachine()->properties.driver;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {

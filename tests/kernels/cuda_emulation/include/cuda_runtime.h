@@ -56,6 +56,7 @@ inline uint32_t __float_as_uint(float value) {
 
 enum cudaError_t {
   cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
@@ -70,11 +71,15 @@ struct cudaDeviceProp {
   int major, minor;
 };
 
-// Work is queued on one stream and runs when somebody waits for anything.
+// All of this is thread-safe. Work is queued on one stream, whoever's it is, and runs in order, one
+// after the other, when somebody waits for anything. Device memory is out of the host's reach but
+// while work runs; pinned memory is not.
 void EmulatedEnqueue(std::function<void()> work);
 
 // From now on allocations that would take more than so many bytes in all fail.
 void EmulatedLimitMemory(size_t max_bytes);
+// How often device or pinned memory has been allocated.
+int EmulatedNumAllocations();
 // What the runtime says of the machine: devices, their compute capability and the driver's version.
 struct EmulatedMachine {
   int num_devices = 1;

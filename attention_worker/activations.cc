@@ -1,0 +1,80 @@
+#include "attention_worker/activations.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace tramontane {
+namespace {
+
+enum class Place { kOwn, kShared };
+
+struct ActivationSize {
+  RowBuffer Activations::*buffer;
+  Place place;
+  size_t row_bytes;
+  int64_t num_rows;
+
+  size_t num_bytes() const { return static_cast<size_t>(num_rows) * row_bytes; }
+};
+
+std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType compute_dtype,
+                                            const ActivationOptions& options,
+                                            bool host_sees_memory) {
+  const size_t compute_size = DTypeSize(compute_dtype);
+  const auto hidden = static_cast<size_t>(config.hidden_size);
+  const auto head_dim = static_cast<size_t>(config.head_dim);
+  const auto qkv = static_cast<size_t>(config.num_heads + 2 * config.num_kv_heads) * head_dim;
+  const auto top_k = static_cast<size_t>(config.top_k);
+  const int64_t max_rows = options.max_rows;
+  const int64_t routed_rows = max_rows * (options.local_experts ? config.num_layers : 1);
+  using A = Activations;
+  std::vector<ActivationSize> sizes = {
+      {&A::residual, Place::kOwn, hidden * sizeof(float), max_rows},
+      {&A::normed, Place::kOwn, hidden * compute_size, max_rows},
+      {&A::qkv, Place::kOwn, qkv * sizeof(float), max_rows},
+      {&A::attended, Place::kOwn, config.num_heads * head_dim * compute_size, max_rows},
+      {&A::router_logits, Place::kShared, config.num_experts * sizeof(float), routed_rows},
+      {&A::topk_expert_ids, Place::kShared, top_k * sizeof(int32_t), routed_rows},
+      {&A::gating_weights, Place::kShared, top_k * sizeof(float), routed_rows},
+      {&A::moe_output, Place::kShared, hidden * sizeof(float), max_rows},
+      {&A::logits, Place::kShared, config.vocab_size * sizeof(float),
+       std::min<int64_t>(max_rows, kMaxLogitRows)},
+  };
+  if (options.local_experts) {
+    sizes.push_back({&A::expert_rows, Place::kOwn, top_k * hidden * compute_size, max_rows});
+  }
+  if (!host_sees_memory) {
+    sizes.push_back({&A::sent_rows, Place::kShared, hidden * compute_size, max_rows});
+    sizes.push_back({&A::layer_output, Place::kShared, hidden * sizeof(float), max_rows});
+  }
+  return sizes;
+}
+
+}  // namespace
+
+absl::StatusOr<Activations> AllocateActivations(const MixtralConfig& config,
+                                                const ActivationOptions& options,
+                                                Backend* backend) {
+  Activations activations;
+  for (const ActivationSize& size :
+       ActivationSizes(config, backend->compute_dtype(), options, backend->host_sees_memory())) {
+    absl::StatusOr<Buffer> allocated = size.place == Place::kOwn
+                                           ? backend->Allocate(size.num_bytes())
+                                           : backend->AllocateShared(size.num_bytes());
+    if (!allocated.ok()) return allocated.status();
+    activations.*size.buffer = {*std::move(allocated), size.row_bytes};
+  }
+  return activations;
+}
+
+int64_t ActivationBytes(const MixtralConfig& config, DType compute_dtype, int max_rows) {
+  size_t num_bytes = 0;
+  for (const ActivationSize& size : ActivationSizes(
+           config, compute_dtype, {.max_rows = max_rows, .local_experts = false}, true)) {
+    num_bytes += size.num_bytes();
+  }
+  return static_cast<int64_t>(num_bytes);
+}
+
+}  // namespace tramontane

@@ -1,0 +1,66 @@
+// The memory that a step's operations read and write.
+#ifndef TRAMONTANE_ATTENTION_WORKER_ACTIVATIONS_H_
+#define TRAMONTANE_ATTENTION_WORKER_ACTIVATIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend.h"
+#include "kernels/buffer.h"
+#include "model/config.h"
+
+namespace tramontane {
+
+// A row for each token of a step.
+struct RowBuffer {
+  Buffer memory;
+  size_t row_bytes = 0;
+
+  std::byte* row(int64_t i) const { return memory.bytes() + static_cast<size_t>(i) * row_bytes; }
+  template <typename T>
+  T* row(int64_t i) const {
+    return reinterpret_cast<T*>(row(i));
+  }
+};
+
+// Allocated once, for the largest batch. "compute" is the backend's compute dtype. What is marked
+// (host) is read by the host, too, once the backend has finished.
+struct Activations {
+  RowBuffer residual;         // [max_rows, hidden_size] float32
+  RowBuffer normed;           // [max_rows, hidden_size] compute: what enters a matrix product
+  RowBuffer qkv;              // [max_rows, (num_heads + 2 * num_kv_heads) * head_dim] float32
+  RowBuffer attended;         // [max_rows, num_heads * head_dim] compute
+  RowBuffer router_logits;    // (host) [num_routings, max_rows, num_experts] float32
+  RowBuffer topk_expert_ids;  // (host) [num_routings, max_rows, top_k] int32
+  RowBuffer gating_weights;   // (host) [num_routings, max_rows, top_k] float32
+  RowBuffer moe_output;       // (host) [max_rows, hidden_size] float32, written for a tracer only
+  RowBuffer logits;           // (host) [max_logit_rows, vocab_size] float32
+  RowBuffer expert_rows;      // [max_rows, top_k, hidden_size] compute; local experts only
+  // Copies for the host where it does not see the backend's memory; elsewhere empty.
+  RowBuffer sent_rows;     // (host) of `normed`, for experts elsewhere
+  RowBuffer layer_output;  // (host) of `residual`, written for a tracer only
+};
+
+// Whose routing is kept, and where the experts are.
+struct ActivationOptions {
+  int max_rows = 0;
+  // Experts run on the same backend, so that the host reads the routing of all layers at the end of
+  // a step; else one layer's at a time.
+  bool local_experts = false;
+};
+
+// Logits of a scored prompt are made and used this many rows at a time: enough for the matrix
+// product to run at full speed, 8 MB at a vocabulary of 32,000.
+inline constexpr int kMaxLogitRows = 64;
+
+// Fails as Backend::Allocate.
+absl::StatusOr<Activations> AllocateActivations(const MixtralConfig& config,
+                                                const ActivationOptions& options, Backend* backend);
+
+// Bytes of all of them where the host sees the backend's memory and experts are elsewhere.
+int64_t ActivationBytes(const MixtralConfig& config, DType compute_dtype, int max_rows);
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_ATTENTION_WORKER_ACTIVATIONS_H_
