@@ -147,11 +147,14 @@ class DevicesTest(unittest.TestCase):
                               chart.merged(chart.MODEL, {"expertWorkers": values}))
         self.assertEqual(container(items, "expert-fast")["image"], "tramontane/expert-worker:9")
 
-    def test_unlike_devices_are_allowed_where_their_answers_are_used(self):
-        base = {"attention": {"allowMixedBackends": True}, "attentionWorkers": {"replicas": 1}}
-        items = render.manifests(chart.merged(chart.MODEL, base))
-        for name, flag in (("coordinator", "true"), ("attention", "true"), ("expert-all", None)):
-            self.assertEqual(flags(items, name).get("allow_mixed_backends"), flag)
+    def test_unlike_devices_are_allowed_where_attention_runs(self):
+        for replicas, owner in ((0, "coordinator"), (1, "attention")):
+            items = render.manifests(chart.merged(chart.MODEL, {
+                "attention": {"allowMixedBackends": True}, "attentionWorkers": {"replicas": replicas}}))
+            for item in render.of_kind(items, *render.WORKLOADS):
+                found = render.flags(render.pod_template(item)["spec"]["containers"][0])
+                self.assertEqual("allow_mixed_backends" in found,
+                                 item["metadata"]["name"] == f"demo-tramontane-{owner}")
         self.assertNotIn("allow_mixed_backends",
                          flags(render.manifests(chart.MODEL), "coordinator"))
 

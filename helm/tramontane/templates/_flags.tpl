@@ -45,6 +45,9 @@
 {{- if not (kindIs "invalid" .hedgeAfter) }}
 - --hedge_after={{ include "tramontane.scalar" .hedgeAfter }}
 {{- end }}
+{{- if .allowMixedBackends }}
+- --allow_mixed_backends
+{{- end }}
 {{- end }}
 - --expert_workers={{ include "tramontane.allExperts" . }}:{{ include "tramontane.workerPort" . }}
 {{- if .Values.tls.enabled }}
@@ -63,9 +66,6 @@
 {{- end }}
 {{- if not (kindIs "invalid" .maxStepTokens) }}
 - --max_step_tokens={{ include "tramontane.scalar" .maxStepTokens }}
-{{- end }}
-{{- if .allowMixedBackends }}
-- --allow_mixed_backends
 {{- end }}
 {{- end }}
 {{- end -}}
