@@ -5,13 +5,17 @@
 #
 # The environment:
 #   PREFIX      default tramontane
-#   TAG         default the version in CMakeLists.txt
+#   TAG         default the version in CMakeLists.txt, with -cuda where VARIANT=cuda
 #   BUILDER     buildah, podman or docker; default the first of them that is installed
-#   VARIANT     the kernels' backend; default cpu
+#   VARIANT     cpu (the default), or cuda: the servers can compute on NVIDIA's GPUs, too
 #   BASE_IMAGE  default debian:12-slim
 #   ARCHIVES    a directory: each image is also written there, as TARGET.tar (a docker archive)
 #   APT_CONF    a file of apt's configuration for the build alone, such as one that names a proxy
-#   CCACHE_DIR  a directory of ccache's to compile through (with buildah and podman)
+#   CCACHE_DIR  a directory of ccache's to compile through
+#   PIP_CONF    with VARIANT=cuda, a file of pip's configuration for the build alone, such as one that
+#               names an index
+#   PIP_CERT    with VARIANT=cuda, a file of the CA certificates that pip is to trust in the build
+# The last four need buildah or podman.
 # buildah and podman read their own, such as BUILDAH_ISOLATION=chroot.
 # Exit codes: 0 built; 1 not built; 2 usage; 3 no builder is installed.
 set -euo pipefail
@@ -63,6 +67,14 @@ image_of() {
   printf '%s/%s:%s' "$PREFIX" "${1//_/-}" "$TAG"
 }
 
+# Adds to OPTIONS that the file which variable $1 names, if any, is at $2 in the build.
+mount_file() {
+  local file="${!1:-}"
+  [[ -n "$file" ]] || return 0
+  [[ -f "$file" ]] || fail 2 "$1=$file: no such file"
+  OPTIONS+=(--volume "$(realpath "$file"):$2:ro")
+}
+
 # Fills OPTIONS with what is the same for every image.
 collect_options() {
   local label=org.opencontainers.image
@@ -73,14 +85,18 @@ collect_options() {
   case "$BUILDER" in
     buildah | podman) OPTIONS+=(--layers --format oci --ignorefile "$ROOT/.dockerignore") ;;
     docker)
-      [[ -z "${APT_CONF:-}" && -z "${CCACHE_DIR:-}" ]] ||
+      [[ -z "${APT_CONF:-}${CCACHE_DIR:-}" ]] ||
         fail 2 "APT_CONF and CCACHE_DIR need buildah or podman: docker mounts nothing in a build"
+      [[ "$VARIANT" != cuda || -z "${PIP_CONF:-}${PIP_CERT:-}" ]] ||
+        fail 2 "PIP_CONF and PIP_CERT need buildah or podman: docker mounts nothing in a build"
       ;;
     *) fail 2 "BUILDER=$BUILDER: expected buildah, podman or docker" ;;
   esac
-  if [[ -n "${APT_CONF:-}" ]]; then
-    [[ -f "$APT_CONF" ]] || fail 2 "APT_CONF=$APT_CONF: no such file"
-    OPTIONS+=(--volume "$(realpath "$APT_CONF"):/etc/apt/apt.conf.d/99build:ro")
+  mount_file APT_CONF /etc/apt/apt.conf.d/99build
+  if [[ "$VARIANT" == cuda ]]; then
+    mount_file PIP_CONF /etc/pip.conf
+    mount_file PIP_CERT /etc/pip_cert.pem
+    [[ -z "${PIP_CERT:-}" ]] || OPTIONS+=(--build-arg PIP_CERT=/etc/pip_cert.pem)
   fi
   if [[ -n "${CCACHE_DIR:-}" ]]; then
     mkdir -p "$CCACHE_DIR"
@@ -103,9 +119,11 @@ for target in "$@"; do
   [[ " ${TARGETS[*]} debug_symbols " == *" $target "* ]] ||
     fail 2 "$target: expected one of ${TARGETS[*]} debug_symbols"
 done
-TAG="${TAG:-$(project_version)}"
+"$ROOT/deploy/images/preset.sh" "$VARIANT" >/dev/null
+suffix=""
+[[ "$VARIANT" == cpu ]] || suffix="-$VARIANT"
+TAG="${TAG:-$(project_version)$suffix}"
 BUILDER="${BUILDER:-$(find_builder)}"
-"$ROOT/deploy/images/require_variant.sh" "$VARIANT"
 collect_options
 (($# > 0)) || set -- "${TARGETS[@]}"
 for target in "$@"; do

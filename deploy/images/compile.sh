@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# compile.sh ARGUMENT…: deploy/local/build.sh with these arguments, in an image's build. Compiles
-# through the cache in CCACHE_DIR where that is set and mounted, else without a cache: one in a
-# layer would serve nobody.
+# compile.sh VARIANT ARGUMENT…: deploy/local/build.sh with the variant's preset and these arguments,
+# in an image's build. Compiles through the cache in CCACHE_DIR where that is set and mounted, else
+# without a cache: one in a layer would serve nobody.
 set -euo pipefail
 
 readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -20,4 +20,6 @@ else
   unset CCACHE_DIR
   export CCACHE_DISABLE=1
 fi
-exec "$ROOT/deploy/local/build.sh" "$@"
+preset="$("$ROOT/deploy/images/preset.sh" "${1-}")"
+shift
+exec "$ROOT/deploy/local/build.sh" "$preset" "$@"

@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
 # Puts together the root file systems of the images out of the build's own system.
 #
-#   root_file_system.sh runtime DIR PROGRAM…    what all programs of build/release/bin need: the
-#                       shared libraries that they load, users, CA certificates, licences
+#   root_file_system.sh runtime DIR PROGRAM…    what all programs of the build need: the shared
+#                       libraries that they load, users, CA certificates, licences
 #   root_file_system.sh programs DIR PROGRAM…   the programs, without symbols, or a program of the
 #                       system's by its path; fails where one needs a library that the runtime
 #                       beside DIR has not. Symbols go to symbols/usr/lib/debug beside DIR, where
 #                       gdb looks for them
 #
+# VARIANT in the environment says which build: cpu or cuda.
 # Each package that something was taken of has its licence in usr/share/doc and its version in
 # var/lib/dpkg/status.d, where scanners look for it.
 set -euo pipefail
 
 readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-readonly BIN="$ROOT/build/release/bin"
+PRESET="$("$ROOT/deploy/images/preset.sh" "${VARIANT-}")"
+readonly PRESET
+readonly BIN="$ROOT/build/$PRESET/bin"
+readonly CUDA="$ROOT/build/tools/cuda"
 readonly USER_ID=65532
 # Packages whose code is in the programs: static archives and headers.
 readonly LINKED_IN=(libabsl-dev libgrpc++-dev libprotobuf-dev libspdlog-dev nlohmann-json3-dev
@@ -61,6 +65,15 @@ record_package() {
   dpkg-query -s "$package" >"$root/var/lib/dpkg/status.d/$package"
 }
 
+# Keeps licence and version of CUDA's static runtime, which is in the programs, in file system $1.
+record_cuda() {
+  local root="$1" name=nvidia-cuda-runtime
+  install -D -m 644 "$CUDA/LICENSE" "$root/usr/share/doc/$name/copyright"
+  printf 'Package: %s\nStatus: install ok installed\nArchitecture: amd64\nVersion: %s\n' "$name" \
+    "$(sed -n "s/^$name==\([0-9.]*\) .*/\1/p" "$CUDA/cuda_wheels.txt")" \
+    >"$root/var/lib/dpkg/status.d/$name"
+}
+
 copy_libraries() {
   local root="$1" library target
   shift
@@ -98,6 +111,7 @@ make_runtime() {
   for package in "${LINKED_IN[@]}" "${COPIED[@]}"; do
     record_package "$package" "$root"
   done
+  [[ "$PRESET" != cuda ]] || record_cuda "$root"
   write_users "$root"
   printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
   install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"

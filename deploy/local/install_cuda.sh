@@ -58,6 +58,10 @@ install_wheels() {
   mv "$state/unpacked/nvidia/cu13" "$CUDA"
   chmod +x "$CUDA"/bin/* "$CUDA"/nvvm/bin/*
   ln -s lib "$CUDA/lib64"
+  cp "$state"/unpacked/nvidia_cuda_runtime-*.dist-info/licenses/License.txt "$CUDA/LICENSE" ||
+    return 1
+  # ccache knows a compiler by its time and size.
+  find "$CUDA" -exec touch -h -d @0 {} + || return 1
   rm -rf "$state"
   cp "$WHEELS" "$CUDA/cuda_wheels.txt"
 }

@@ -4,6 +4,7 @@
 #
 #   install_packages.sh            what building and running needs
 #   install_packages.sh --tests    and what the tests need
+#   install_packages.sh --cuda     and what install_cuda.sh needs
 #
 # The list and the versions that are supported: packages.txt beside this file.
 # Exit codes: 0 all is there; 1 it could not be installed; 2 usage.
@@ -114,12 +115,13 @@ SETS="run"
 case "${1:-}" in
   "") ;;
   --tests) SETS="run tests" ;;
+  --cuda) SETS="run cuda" ;;
   -h | --help)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
     exit 0
     ;;
   *)
-    printf 'error: expected --tests or nothing, found %s\n' "$1" >&2
+    printf 'error: expected --tests, --cuda or nothing, found %s\n' "$1" >&2
     exit 2
     ;;
 esac

@@ -1,28 +1,56 @@
 #!/usr/bin/env bash
-# Packs what a bare machine with a GPU lacks to build and test the CUDA backend's kernels: the
-# distribution's Abseil and GoogleTest, unpacked from their packages, as build/gpu/sysroot.tar.xz (a few
-# MB). Carry that file with the repository; run.sh beside this unpacks it. Needs apt and the network.
+# Packs what a bare machine with a GPU lacks to build and test the CUDA backend and the servers: the
+# libraries of deploy/local/packages.txt with what they need, protoc, gRPC's plugin and pkg-config,
+# unpacked from the distribution's packages, as build/gpu/sysroot.tar.xz (some 15 MiB). Carry that file
+# with the repository; run.sh beside this unpacks it. Needs apt and the network. Compilers, CMake, Ninja,
+# Python and a C library that is no older are what the other machine has.
 set -euo pipefail
 
 readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 readonly GPU="$ROOT/build/gpu"
 readonly LOG="$GPU/pack.log"
-# What tests/gpu/run.sh is meant to travel with: the repository and this, 64 MiB in all.
-readonly MAX_KIB=$((48 * 1024))
+# It travels with the repository (34 MiB), in 64 MiB for both.
+readonly MAX_KIB=$((28 * 1024))
+# What is taken of what these depend on.
+readonly WANTED_PACKAGES=(libabsl-dev libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
+  libssl-dev nlohmann-json3-dev libspdlog-dev libsentencepiece-dev prometheus-cpp-dev libgtest-dev libgmock-dev
+  libbenchmark-dev pkgconf)
+readonly WANTED_NAMES="absl|grpc|protobuf|protoc|re2|c-ares|upb|ssl|nlohmann|spdlog|fmt|sentencepiece|prometheus-cpp|\
+civetweb|curl4|gtest|gmock|benchmark|pkgconf|zlib1g"
 
 fail() {
   printf 'error: %s; the whole log is %s\n' "$*" "$LOG" >&2
   exit 1
 }
 
-# The development packages, and the library packages of the same sources that they depend on.
 packages() {
-  local package
-  for package in libabsl-dev libgtest-dev libgmock-dev; do
-    printf '%s\n' "$package"
+  apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+    --no-enhances "${WANTED_PACKAGES[@]}" |
+    grep -E "^(lib)?($WANTED_NAMES)" | sort -u
+}
+
+# One folder for libraries and one for headers, no path of this machine in a link, and nothing that no
+# build reads.
+tidy() {
+  local usr="$GPU/pack/usr" link
+  local libraries="$usr/lib/x86_64-linux-gnu"
+  if [[ -d "$GPU/pack/lib" ]]; then
+    cp -a "$GPU/pack/lib/." "$usr/lib/"
+  fi
+  if [[ -d "$usr/include/x86_64-linux-gnu" ]]; then
+    cp -a "$usr/include/x86_64-linux-gnu/." "$usr/include/"
+    rm -r "$usr/include/x86_64-linux-gnu"
+  fi
+  find "$libraries" -type l -lname '/*' | while read -r link; do
+    ln -sf "$(basename "$(readlink "$link")")" "$link"
   done
-  apt-cache depends --no-recommends --no-suggests libabsl-dev |
-    sed -n 's/^ *Depends: \(libabsl[0-9a-z]*\)$/\1/p'
+  # gRPC and most others are linked dynamically.
+  rm -f "$libraries"/lib{grpc,grpc_unsecure,grpc++,grpc++_unsecure,grpc++_alts,protoc,protobuf-lite,crypto,ssl,curl}.a
+  rm -f "$libraries"/lib{sentencepiece,sentencepiece_train,benchmark,re2,fmt,spdlog,cares,z,upb}.a
+  rm -f "$libraries"/libgrpc_plugin_support.a "$libraries"/libgrpc*_unsecure.so*
+  find "$usr/share" -mindepth 1 -maxdepth 1 ! -name cmake ! -name pkgconfig -exec rm -r {} +
+  rm -rf "$usr/src" "$usr/lib/engines-3" "$usr/include/google/protobuf/compiler"
+  [[ -z "$(find "$usr" -xtype l)" ]] || fail "links that lead nowhere: $(find "$usr" -xtype l | tr '\n' ' ')"
 }
 
 if (($# > 0)); then
@@ -33,13 +61,14 @@ fi
 rm -rf "$GPU/packages" "$GPU/pack"
 mkdir -p "$GPU/packages" "$GPU/pack"
 : >"$LOG"
-mapfile -t wanted < <(packages | sort -u)
+mapfile -t wanted < <(packages)
 (cd "$GPU/packages" && apt-get -q -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=5 \
   download "${wanted[@]}") >>"$LOG" 2>&1 || fail "apt-get could not download ${wanted[*]}"
 for package in "$GPU/packages"/*.deb; do
   dpkg-deb -x "$package" "$GPU/pack" >>"$LOG" 2>&1 || fail "could not unpack $package"
 done
-rm -rf "$GPU/pack/usr/share/doc" "$GPU/pack/usr/src" "$GPU/packages"
+rm -rf "$GPU/packages"
+tidy
 tar -C "$GPU/pack" -cJf "$GPU/sysroot.tar.xz" usr
 rm -rf "$GPU/pack"
 size="$(du -k "$GPU/sysroot.tar.xz" | cut -f1)"

@@ -28,9 +28,9 @@ def collect(directory):
 def page(results):
     """The results as Markdown."""
     peak, benchmark, tests = results["peak"], results["benchmark"], results["tests"]
-    lines = ["# CUDA kernels", "", "| step | result | seconds |", "| --- | --- | --- |"]
+    lines = ["# Kernels and servers with CUDA", "", "| step | result | seconds |", "| --- | --- | --- |"]
     lines += [f"| {s['name']} | {s['result']} | {s['seconds']} |" for s in results["steps"]]
-    lines += ["", f"Tests: {tests['run']} run, {tests['failed']} failed, {tests['skipped']} skipped."]
+    lines += ["", f"Tests of kernels: {tests['run']} run, {tests['failed']} failed, {tests['skipped']} skipped."]
     if peak:
         lines.append(f"{peak['device']}: bf16 products at {peak['bf16_flop_per_s'] / 1e12:.0f} TFLOP/s.")
     if not benchmark:

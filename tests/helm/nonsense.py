@@ -46,6 +46,12 @@ SCHEMA = [
     (*_at("coordinator.resources", {"limit": {"cpu": 1}}),
      "additional properties 'limit' not allowed"),
     (*_at("coordinator.gpus", "1"), "got string, want integer"),
+    (*_at("coordinator.device", "gpu"), "does not match pattern"),
+    (*_at("expertWorkers.device", "cuda"), "does not match pattern"),
+    (*_at("image.cudaTag", ":1"), "does not match pattern"),
+    (*_at("attention.allowMixedBackends", "yes"), "got string, want boolean"),
+    ("a shard's device that is none", shards({**LOW, "device": "cuda:x"}, HIGH),
+     "/expertWorkers/shards/0/device", "does not match pattern"),
     (*_at("coordinator.podDisruptionBudget.maxUnavailable", "half"), "does not match pattern"),
     (*_at("model.compute", "fp8"), "value must be one of 'bf16', 'f32'"),
     (*_at("model.numExperts", 0), "minimum: got 0, want 1"),
@@ -139,6 +145,23 @@ CHECKS = [
     ("GPUs in two places",
      chart.at("expertWorkers", {"gpus": 1, "resources": {"limits": {"nvidia.com/gpu": 1}}}),
      "expected GPUs in one place, found 1 there and nvidia.com/gpu in resources.limits"),
+    ("a device without a GPU", chart.at("coordinator.device", "cuda:0"),
+     "coordinator.device: expected a GPU for cuda:0, found gpus 0 and nothing else that gives one; "
+     "set gpus, or runtimeClassName"),
+    ("a shard's device without a GPU", shards({**LOW, "device": "cuda:0"}, HIGH),
+     "expertWorkers.shards[low].device: expected a GPU for cuda:0"),
+    ("a device that the container has not",
+     chart.at("expertWorkers", {"gpus": 2, "device": "cuda:2"}),
+     "expertWorkers.shards[all].device: expected cuda:0 to cuda:1, since a container counts its own "
+     "GPUs, found cuda:2 with gpus 2"),
+    ("GPUs for a coordinator that computes nothing",
+     both(chart.at("coordinator.gpus", 1), chart.at("attentionWorkers.replicas", 1)),
+     "coordinator.gpus: expected no GPU beside attention workers, which compute in the "
+     "coordinator's place; found cuda:0 with attentionWorkers.replicas 1"),
+    ("a flag that has a value of its own",
+     chart.at("expertWorkers.extraFlags", {"device": "cuda:0"}),
+     "expertWorkers.extraFlags: expected flags that the chart does not set, found device; use the "
+     "value `device`"),
     ("a flag that the chart sets", chart.at("expertWorkers.extraFlags", {"experts": "0-3"}),
      "expertWorkers.extraFlags: expected flags that the chart does not set, found experts; use the "
      "value `experts`"),

@@ -66,7 +66,9 @@ def _settings(rng):
         settings["resources"] = {"requests": {"cpu": rng.choice([2, "500m"]), "memory": "2Gi"},
                                  "limits": {"cpu": 4, "memory": "4Gi"}}
     if rng.random() < 0.2:
-        settings["gpus"] = rng.choice([1, 2])
+        settings.update(rng.choice([
+            {"gpus": 1}, {"gpus": 2}, {"gpus": 2, "device": "cuda:1"}, {"gpus": 1, "device": "cpu"},
+            {"device": "cuda:0", "runtimeClassName": "nvidia"}]))
     if rng.random() < 0.3:
         settings["threads"] = rng.choice([0, 3])
     if rng.random() < 0.4:
@@ -178,14 +180,18 @@ def values(seed):
     attention = rng.choice([0, 0, 1, 3])
     result["attentionWorkers"] = {**_settings(rng), "replicas": attention}
     result["coordinator"]["replicas"] = 1 if attention else rng.randint(1, 3)
+    if attention:
+        for key in ("gpus", "device"):
+            result["coordinator"].pop(key, None)
     result["coordinator"]["service"] = {"type": rng.choice(["ClusterIP", "LoadBalancer"]),
                                         "port": rng.choice([8470, 443])}
     if rng.random() < 0.5:
         result["attention"] = {"kvCacheTokens": rng.choice([0, 1048576]), "kvBlockSize": 32,
                                "maxStepTokens": 1024, "hedgeAfter": 2.5,
+                               "allowMixedBackends": rng.random() < 0.5,
                                "expertWaitTimeoutMs": 60000}
     if rng.random() < 0.3:
-        result["image"] = {"registry": "registry.example.com/ml/", "tag": "1.2.3",
+        result["image"] = {"registry": "registry.example.com/ml/", "tag": "1.2.3", "cudaTag": rng.choice(["", "4.5.6-cuda"]),
                            "pullSecrets": ["pull"]}
     if rng.random() < 0.2:
         result["coordinator"]["image"] = {"digest": "sha256:" + "0f" * 32}

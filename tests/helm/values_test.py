@@ -58,7 +58,6 @@ class ShardsTest(unittest.TestCase):
         items = rendered_with("expertWorkers.gpus", 2, base)
         self.assertEqual(container(items, "expert-all")["resources"],
                          {"limits": {"cpu": 4, "nvidia.com/gpu": 2}})
-        self.assertNotIn("device", flags(items, "expert-all"))
 
     def test_replicas_keep_apart_within_their_shard(self):
         items = render.manifests(TWO_SHARDS)
@@ -97,6 +96,67 @@ class ShardsTest(unittest.TestCase):
             after = render.manifests(chart.merged(TWO_SHARDS, base))
             for name in ("coordinator", "attention")[:attention + 1]:
                 self.assertEqual(pod(before, name), pod(after, name))
+
+
+class DevicesTest(unittest.TestCase):
+
+    def test_gpus_make_a_device_of_the_role_that_has_them(self):
+        for role, name in (("coordinator", "coordinator"), ("expertWorkers", "expert-all")):
+            items = rendered_with(f"{role}.gpus", 2)
+            for other in ("coordinator", "expert-all"):
+                self.assertEqual(flags(items, other).get("device"),
+                                 "cuda:0" if other == name else None)
+        items = rendered_with("attentionWorkers", {"replicas": 1, "gpus": 1})
+        self.assertEqual(flags(items, "attention")["device"], "cuda:0")
+        self.assertNotIn("device", flags(items, "coordinator"))
+
+    def test_a_device_that_is_named_wins(self):
+        items = rendered_with("expertWorkers", {"gpus": 2, "device": "cuda:1"})
+        self.assertEqual(flags(items, "expert-all")["device"], "cuda:1")
+        items = rendered_with("expertWorkers", {"gpus": 1, "device": "cpu"})
+        self.assertEqual(flags(items, "expert-all")["device"], "cpu")
+
+    def test_a_shard_has_a_device_of_its_own(self):
+        items = rendered_with("expertWorkers", {"gpus": 1, "shards": [
+            {"name": "fast", "experts": "all"}, {"name": "spare", "experts": "all", "gpus": 0}]})
+        self.assertEqual(flags(items, "expert-fast")["device"], "cuda:0")
+        self.assertNotIn("device", flags(items, "expert-spare"))
+        self.assertNotIn("resources", container(items, "expert-spare"))
+
+    def test_gpus_may_come_by_other_means(self):
+        for means in ({"runtimeClassName": "nvidia"}, {"resources": {"claims": [{"name": "gpu"}]}},
+                      {"resources": {"limits": {"nvidia.com/mig-1g.10gb": 1}}},
+                      {"env": [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]}):
+            items = rendered_with("expertWorkers", {"device": "cuda:0", **means})
+            self.assertEqual(flags(items, "expert-all")["device"], "cuda:0")
+
+    def test_a_device_takes_the_images_of_its_variant(self):
+        values = {"gpus": 1, "shards": [{"name": "fast", "experts": "all"},
+                                        {"name": "slow", "experts": "all", "gpus": 0}]}
+        for image, plain, cuda in (({}, None, None), ({"tag": "7"}, "7", "7-cuda"),
+                                   ({"tag": "7-cuda"}, "7-cuda", "7-cuda"),
+                                   ({"tag": "7", "cudaTag": "8"}, "7", "8")):
+            items = render.manifests(chart.merged(chart.MODEL, {
+                "image": image, "expertWorkers": values}))
+            version = chart.read_yaml(chart.CHART / "Chart.yaml")["appVersion"]
+            self.assertEqual(
+                [container(items, name)["image"].partition(":")[2]
+                 for name in ("coordinator", "expert-slow", "expert-fast")],
+                [plain or version, plain or version, cuda or f"{version}-cuda"])
+        items = rendered_with("expertWorkers.image.tag", "9",
+                              chart.merged(chart.MODEL, {"expertWorkers": values}))
+        self.assertEqual(container(items, "expert-fast")["image"], "tramontane/expert-worker:9")
+
+    def test_unlike_devices_are_allowed_where_attention_runs(self):
+        for replicas, owner in ((0, "coordinator"), (1, "attention")):
+            items = render.manifests(chart.merged(chart.MODEL, {
+                "attention": {"allowMixedBackends": True}, "attentionWorkers": {"replicas": replicas}}))
+            for item in render.of_kind(items, *render.WORKLOADS):
+                found = render.flags(render.pod_template(item)["spec"]["containers"][0])
+                self.assertEqual("allow_mixed_backends" in found,
+                                 item["metadata"]["name"] == f"demo-tramontane-{owner}")
+        self.assertNotIn("allow_mixed_backends",
+                         flags(render.manifests(chart.MODEL), "coordinator"))
 
 
 class BudgetsTest(unittest.TestCase):

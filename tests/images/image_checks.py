@@ -19,12 +19,18 @@ TARGETS = {
                          "attention_worker", 36),
     "client": ({"generate", "load_client", "sleep", "tramontanectl"}, set(), None, 36),
 }
+_SERVERS = {"coordinator", "expert_worker", "attention_worker"}
 _USER = "65532:65532"
+# What the tested images are of, cpu or cuda, and what CUDA's kernels add to the largest size.
+VARIANT = os.environ.get("VARIANT", "cpu")
+_CUDA_MIB = 8
+# By which a container runtime knows that a container wants the machine's GPUs.
+_CUDA_ENVIRONMENT = {"NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"}
 _LABELS = ["title", "description", "vendor", "version", "revision", "created", "licenses",
            "base.name"]
 _NOT_OURS = re.compile(
     r"^(.*-)?(gcc|g\+\+|c\+\+|cc|cc1|cc1plus|clang|ld|as|make|ninja|cmake|apt.*|dpkg.*|perl.*|"
-    r"python.*|sh|bash|dash|busybox|su|sudo|mount|curl|wget)(-[\d.]+)?$")
+    r"python.*|nvcc.*|cicc|ptxas|fatbinary|nvlink|cudafe.*|sh|bash|dash|busybox|su|sudo|mount|curl|wget)(-[\d.]+)?$")
 
 
 def _version():
@@ -53,8 +59,14 @@ def _configuration_faults(target, image):
     revision = labels.get("org.opencontainers.image.revision", "")
     if not revision.startswith(os.environ.get("EXPECTED_REVISION", "")):
         yield f"label revision: expected {os.environ['EXPECTED_REVISION']}, found {revision}"
-    if labels.get("tramontane.variant") != "cpu":
-        yield f"label tramontane.variant: expected cpu, found {labels.get('tramontane.variant')!r}"
+    if labels.get("tramontane.variant") != VARIANT:
+        yield (f"label tramontane.variant: expected {VARIANT}, found "
+               f"{labels.get('tramontane.variant')!r}")
+    environment = {each for each in config.get("Env") or [] if each.startswith("NVIDIA_")}
+    wanted = _CUDA_ENVIRONMENT if VARIANT == "cuda" else set()
+    if environment != wanted:
+        yield f"environment: expected {sorted(wanted)}, found {sorted(environment)}"
+    limit_mib += _CUDA_MIB if VARIANT == "cuda" else 0
     if image["Size"] > limit_mib * _MIB:
         yield f"size: {image['Size'] / _MIB:.1f} MiB, more than {limit_mib}"
 
@@ -87,6 +99,9 @@ def _file_faults(root):
             yield f"{name}: everybody may write it (mode {status.st_mode & 0o7777:o})"
         if not stat.S_ISREG(status.st_mode):
             continue
+        # The runtime is in the programs, the driver's library is the machine's.
+        if re.match(r"lib(cuda|cudart|cublas|nvidia|nvrtc|nvvm)\b", os.path.basename(name)):
+            yield f"{name}: a library of CUDA's"
         if _NOT_OURS.match(os.path.basename(name)) and "/doc/" not in name and \
                 "/status.d/" not in name:
             yield f"{name}: a tool that has no place in the image"
@@ -100,11 +115,16 @@ def _program_faults(target, root):
     if found != programs:
         yield f"usr/bin: expected {sorted(programs)}, found {sorted(found)}"
     for program in sorted(programs & found):
-        sections = subprocess.run(["readelf", "--section-headers", "--wide",
+        sections = subprocess.run(["readelf", "--section-headers", "--dynamic", "--wide",
                                    os.path.join(root, "usr/bin", program)],
                                   capture_output=True, text=True, check=True).stdout
         if ".debug_" in sections or ".symtab" in sections:
             yield f"usr/bin/{program}: not stripped"
+        if needed := re.findall(r"\(NEEDED\).*\[(lib(?:cuda|cublas|nv)[^]]*)\]", sections):
+            yield f"usr/bin/{program}: needs {needed}, which no image has"
+        # Machine code for GPUs.
+        if program in _SERVERS and (".nv_fatbin" in sections) != (VARIANT == "cuda"):
+            yield f"usr/bin/{program}: expected kernels of the variant {VARIANT}"
 
 
 def _licence_faults(root):

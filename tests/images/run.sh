@@ -7,7 +7,8 @@
 #
 # As root, with buildah, podman, netavark and aardvark-dns. No part of tests/run.sh: it needs a
 # container engine. The environment:
-#   PREFIX, TAG, BASE_IMAGE, APT_CONF, CCACHE_DIR  as of deploy/images/build.sh
+#   PREFIX, TAG, VARIANT, BASE_IMAGE, APT_CONF, CCACHE_DIR, PIP_CONF, PIP_CERT
+#                       as of deploy/images/build.sh; the variant cuda runs on the CPU here
 #   PODMAN_OPTIONS      options of podman itself, such as "--runtime runc"
 #   CONTAINER_OPTIONS   options of podman run, such as "--ulimit nofile=1024:1024"
 #   LOAD_SECONDS        seconds of load at each number of replicas; default 20
@@ -45,6 +46,7 @@ done
 
 export PREFIX="${PREFIX:-localhost/tramontane}"
 export TAG="${TAG:-test}"
+export VARIANT="${VARIANT:-cpu}"
 if [[ "$build" == yes ]]; then
   "$ROOT/tests/images/base_image.sh" "${BASE_IMAGE:-debian:12-slim}"
   BUILDER=buildah "$ROOT/deploy/images/build.sh"

@@ -3,7 +3,7 @@
 
 {{- define "tramontane.checks" -}}
 {{- $faults := dict "list" list -}}
-{{- range $check := list "checkModel" "checkShards" "checkNames" "checkRoles" "checkFlags" "checkTls" "checkAutoscaling" "checkObservers" -}}
+{{- range $check := list "checkModel" "checkShards" "checkNames" "checkRoles" "checkDevices" "checkFlags" "checkTls" "checkAutoscaling" "checkObservers" -}}
   {{- $found := include (printf "tramontane.%s" $check) $ | trim -}}
   {{- if $found }}{{ $_ := set $faults "list" (concat $faults.list (splitList "\n" $found)) }}{{ end -}}
 {{- end -}}
@@ -73,15 +73,13 @@ coordinator.replicas: expected 1 beside attention workers, which work for one co
 {{ $role.path }}.drain.gracePeriodSeconds: expected at least {{ $needed }} (preStopSeconds {{ int $drain.preStopSeconds }} + timeoutSeconds {{ include "tramontane.scalar" $drain.timeoutSeconds }} + {{ $margin }} to exit), found {{ int $drain.gracePeriodSeconds }}, after which the process is killed while it drains; raise it, lower the others, or leave it null
     {{- end -}}
   {{- end -}}
-  {{- if and (gt (int $role.settings.gpus) 0) (dig "limits" $role.settings.gpuResource "" $role.settings.resources) }}
-{{ $role.path }}.gpus: expected GPUs in one place, found {{ int $role.settings.gpus }} there and {{ $role.settings.gpuResource }} in resources.limits; keep one of them
-  {{- end -}}
+{{- include "tramontane.checkDevice" $role }}
 {{- end -}}
 {{- end -}}
 
 {{/* Flags that the chart sets itself, wherever it does. */}}
 {{- define "tramontane.checkFlags" -}}
-{{- $owned := dict "model" "model" "model_name" "model.name" "compute" "model.compute" "listen" "listenHost" "health_listen" "listenHost" "metrics_listen" "listenHost" "allow_plaintext_beyond_loopback" "tls" "drain_timeout_s" "drain.timeoutSeconds" "cpu_isa" "cpuIsa" "threads" "threads" "tls_cert" "tls" "tls_key" "tls" "tls_ca" "tls" "worker_tls_name" "tls.names" "allowed_peers" "tls.extraAllowedPeers" "kv_cache_tokens" "attention.kvCacheTokens" "kv_block_size" "attention.kvBlockSize" "max_step_tokens" "attention.maxStepTokens" "expert_wait_timeout_ms" "attention.expertWaitTimeoutMs" "hedge_after" "attention.hedgeAfter" "expert_workers" "expertWorkers.shards" "attention_workers" "attentionWorkers.replicas" "experts" "experts" "api_tls_cert" "api.tls" "api_tls_key" "api.tls" "api_client_ca" "api.tls" "api_plaintext" "api.tls" "api_tokens_file" "api.tokensSecret" -}}
+{{- $owned := dict "model" "model" "model_name" "model.name" "compute" "model.compute" "listen" "listenHost" "health_listen" "listenHost" "metrics_listen" "listenHost" "allow_plaintext_beyond_loopback" "tls" "drain_timeout_s" "drain.timeoutSeconds" "cpu_isa" "cpuIsa" "device" "device" "allow_mixed_backends" "attention.allowMixedBackends" "threads" "threads" "tls_cert" "tls" "tls_key" "tls" "tls_ca" "tls" "worker_tls_name" "tls.names" "allowed_peers" "tls.extraAllowedPeers" "kv_cache_tokens" "attention.kvCacheTokens" "kv_block_size" "attention.kvBlockSize" "max_step_tokens" "attention.maxStepTokens" "expert_wait_timeout_ms" "attention.expertWaitTimeoutMs" "hedge_after" "attention.hedgeAfter" "expert_workers" "expertWorkers.shards" "attention_workers" "attentionWorkers.replicas" "experts" "experts" "api_tls_cert" "api.tls" "api_tls_key" "api.tls" "api_client_ca" "api.tls" "api_plaintext" "api.tls" "api_tokens_file" "api.tokensSecret" -}}
 {{- $maps := dict "coordinator" .Values.coordinator.extraFlags "attentionWorkers" .Values.attentionWorkers.extraFlags "expertWorkers" .Values.expertWorkers.extraFlags -}}
 {{- range .Values.expertWorkers.shards -}}
   {{- $_ := set $maps (printf "expertWorkers.shards[%s]" .name) (default dict .extraFlags) -}}

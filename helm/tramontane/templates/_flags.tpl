@@ -14,6 +14,9 @@
 {{- with .root.Values.cpuIsa }}
 - --cpu_isa={{ . }}
 {{- end }}
+{{- with include "tramontane.device" .settings }}
+- --device={{ . }}
+{{- end }}
 {{- if not (kindIs "invalid" .settings.threads) }}
 - --threads={{ include "tramontane.scalar" .settings.threads }}
 {{- end }}
@@ -41,6 +44,9 @@
 {{- end }}
 {{- if not (kindIs "invalid" .hedgeAfter) }}
 - --hedge_after={{ include "tramontane.scalar" .hedgeAfter }}
+{{- end }}
+{{- if .allowMixedBackends }}
+- --allow_mixed_backends
 {{- end }}
 {{- end }}
 - --expert_workers={{ include "tramontane.allExperts" . }}:{{ include "tramontane.workerPort" . }}

@@ -78,13 +78,29 @@ default
 {{- end -}}
 {{- end -}}
 
-{{/* dict "root" $ "image" IMAGE */}}
+{{/* The device that a container computes on: "cpu", "cuda:0"; empty: the program's default, the CPU.
+     Its settings. */}}
+{{- define "tramontane.device" -}}
+{{- if .device -}}{{ .device }}{{- else if gt (int .gpus) 0 -}}cuda:0{{- end -}}
+{{- end -}}
+
+{{/* The tag of images that have none of their own. dict "root" $ "device" "cuda:0"; no device: the CPU */}}
+{{- define "tramontane.tag" -}}
+{{- $tag := default .root.Chart.AppVersion .root.Values.image.tag -}}
+{{- if hasPrefix "cuda" (default "" .device) -}}
+{{- default (printf "%s-cuda" (trimSuffix "-cuda" $tag)) .root.Values.image.cudaTag -}}
+{{- else -}}
+{{- $tag -}}
+{{- end -}}
+{{- end -}}
+
+{{/* dict "root" $ "image" IMAGE "device" "cuda:0"; no device: the CPU */}}
 {{- define "tramontane.image" -}}
 {{- with .root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{- .image.repository -}}
 {{- if .image.digest -}}
 @{{ .image.digest }}
 {{- else -}}
-:{{ default (default .root.Chart.AppVersion .root.Values.image.tag) .image.tag }}
+:{{ default (include "tramontane.tag" .) .image.tag }}
 {{- end -}}
 {{- end -}}

@@ -72,7 +72,7 @@ livenessProbe:
 {{- define "tramontane.container" -}}
 {{- $settings := .settings -}}
 name: {{ .component }}
-image: {{ include "tramontane.image" (dict "root" .root "image" $settings.image) | quote }}
+image: {{ include "tramontane.image" (dict "root" .root "image" $settings.image "device" (include "tramontane.device" $settings)) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 args:
   {{- .flags | trim | nindent 2 }}

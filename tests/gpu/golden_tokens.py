@@ -1,0 +1,134 @@
+"""golden_tokens.py BIN DEVICE: the golden checkpoints on a device, through real servers.
+
+Starts the programs of the folder BIN with --device=DEVICE on each checkpoint of tests/golden, in one process
+and as a coordinator with two expert workers over gRPC, all in float32, and holds the greedy tokens of `generate`
+against those of Hugging Face Transformers. Exit code 1 where any differs, or a program fails.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_GOLDEN = _ROOT / "tests" / "golden"
+_START_TIMEOUT_S = 120
+_ANSWER_TIMEOUT_S = 120
+# Folder of golden values: where the checkpoint is.
+CHECKPOINTS = {"tiny_f32": _GOLDEN / "tiny_f32", "tiny_bf16_sharded": _GOLDEN / "tiny_bf16_sharded",
+               "tiny_f16_window_tied": _GOLDEN / "tiny_f16_window_tied",
+               "demo": _ROOT / "deploy" / "demo_model"}
+
+
+class Servers:
+    """The servers of a checkpoint; `address` is the API's. Use as a context: they end with it."""
+
+    def __init__(self, programs, device, model, in_process):
+        self._programs = programs
+        self._flags = [f"--model={model}", f"--device={device}", "--compute=f32"]
+        self._in_process = in_process
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+        self._num_experts = config["num_local_experts"]
+        self._folder = tempfile.TemporaryDirectory()
+        self._processes = []
+        self.address = None
+
+    def __enter__(self):
+        try:
+            half = self._num_experts // 2
+            if self._in_process:
+                peers = "--experts_in_process"
+            else:
+                peers = "--expert_workers=" + ",".join(
+                    self._start("expert_worker", f"--experts={experts}")
+                    for experts in (f"0-{half - 1}", f"{half}-{self._num_experts - 1}"))
+            self.address = self._start("coordinator", peers)
+            return self
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_):
+        for process in reversed(self._processes):
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._folder.cleanup()
+
+    def _start(self, program, flag):
+        """Starts a program; its address, once it listens."""
+        name = os.path.join(self._folder.name, f"{len(self._processes)}")
+        with open(f"{name}.log", "wb") as log:
+            process = subprocess.Popen(
+                [self._programs / program, *self._flags, flag, "--listen=127.0.0.1:0",
+                 f"--address_file={name}.address"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._processes.append(process)
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                with open(f"{name}.address", encoding="utf-8") as file:
+                    if lines := file.read().split():
+                        return lines[0]
+            except FileNotFoundError:
+                pass
+            if process.poll() is not None or time.monotonic() > deadline:
+                with open(f"{name}.log", encoding="utf-8", errors="replace") as log:
+                    raise ChildProcessError(f"{program} does not listen:\n{log.read()[-2000:]}")
+            time.sleep(0.05)
+
+
+def _greedy(programs, address, case):
+    """What `generate` prints for a case's prompt; waits until the servers have loaded."""
+    command = [programs / "generate", f"--target={address}", "--temperature=0", "--ignore_eos", "--json",
+               f"--max_tokens={len(case['greedy_token_ids'])}",
+               "--prompt_token_ids=" + ",".join(map(str, case["prompt_token_ids"]))]
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while True:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_TIMEOUT_S, check=False)
+        if done.returncode == 0:
+            return json.loads(done.stdout)["token_ids"]
+        if "UNAVAILABLE" not in done.stderr or time.monotonic() > deadline:
+            raise ChildProcessError(f"generate: exit code {done.returncode}: {done.stderr.strip()[-1000:]}")
+        time.sleep(0.2)
+
+
+def _compare(programs, device, name, in_process):
+    """(tokens that were compared, cases that differ)."""
+    cases = json.loads((_GOLDEN / name / "golden.json").read_text(encoding="utf-8"))["cases"]
+    tokens, differing = 0, []
+    with Servers(programs, device, CHECKPOINTS[name], in_process) as servers:
+        for case in cases:
+            found = _greedy(programs, servers.address, case)
+            tokens += len(found)
+            if found != case["greedy_token_ids"]:
+                differing.append(case["case"])
+                print(f"{name}, case {case['case']}: expected {case['greedy_token_ids']}, found {found}")
+    return tokens, differing
+
+
+def main(programs, device):
+    failed = False
+    for name in CHECKPOINTS:
+        for in_process in (True, False):
+            where = "one process" if in_process else "coordinator and two expert workers"
+            try:
+                tokens, differing = _compare(programs, device, name, in_process)
+            except (OSError, subprocess.SubprocessError) as error:
+                print(f"{name}, {where}: {error}")
+                failed = True
+                continue
+            print(f"{name} on {device}, {where}: {tokens} tokens, cases that differ: {differing or 'none'}")
+            failed |= bool(differing) or tokens == 0
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]))
