@@ -1,6 +1,6 @@
-"""golden_tokens.py BIN DEVICE: the golden checkpoints on a device, through real servers.
+"""golden_tokens.py BIN DEVICE [CHECKPOINT…]: the golden checkpoints on a device, through real servers.
 
-Starts the programs of the folder BIN with --device=DEVICE on each checkpoint of tests/golden, in one process
+Starts the programs of the folder BIN with --device=DEVICE on each checkpoint of tests/golden, or those named, in one process
 and as a coordinator with two expert workers over gRPC, all in float32, and holds the greedy tokens of `generate`
 against those of Hugging Face Transformers. Exit code 1 where any differs, or a program fails.
 """
@@ -114,9 +114,9 @@ def _compare(programs, device, name, in_process):
     return tokens, differing
 
 
-def main(programs, device):
+def main(programs, device, names):
     failed = False
-    for name in CHECKPOINTS:
+    for name in names or CHECKPOINTS:
         for in_process in (True, False):
             where = "one process" if in_process else "coordinator and two expert workers"
             try:
@@ -131,4 +131,4 @@ def main(programs, device):
 
 
 if __name__ == "__main__":
-    sys.exit(main(pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]))
+    sys.exit(main(pathlib.Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3:]))
