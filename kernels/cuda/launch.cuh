@@ -22,7 +22,8 @@ template <typename... Parameters, typename... Args>
 void Launch(Context& context, const char* name, const LaunchShape& shape,
             void (*kernel)(Parameters...), const Args&... args) {
   constexpr size_t kBytesWithoutLeave = 48 << 10;
-  if (context.failed() || shape.grid.x * shape.grid.y * shape.grid.z == 0) return;
+  if (context.failed()) return;
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
   if (shape.shared_bytes > kBytesWithoutLeave) {
     context.Check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                        cudaFuncAttributeMaxDynamicSharedMemorySize,

@@ -107,6 +107,7 @@ void RunTokens(Context& context, const RoutedExpertsArgs& args, int64_t max_pair
 }  // namespace
 
 void RoutedExperts(Context& context, const RoutedExpertsArgs& args) {
+  if (args.num_tokens == 0) return;
   if (args.experts.size() > size_t{kMaxRoutedExperts}) {
     context.Check(cudaErrorInvalidValue, "routing among more than 128 experts");
     return;

@@ -223,5 +223,9 @@ TEST_P(ExpertFfnTest, RoutedRowsGiveTheBitsOfRowsThatAreSent) {
   }
 }
 
+TEST_P(ExpertFfnTest, NoTokensAreRoutedNowhere) {
+  kernels_->RoutedExperts({{}, nullptr, nullptr, nullptr, 0, 2});
+}
+
 }  // namespace
 }  // namespace tramontane

@@ -177,7 +177,7 @@ class HostMemoryBackend final : public Backend {
   void RoutedExperts(const RoutedExpertsArgs& args) override {
     Places places = NewPlaces();
     RoutedExpertsArgs placed = args;
-    const int64_t hidden_size = args.experts.front()->hidden_size();
+    const int64_t hidden_size = args.num_tokens == 0 ? 0 : args.experts.front()->hidden_size();
     const size_t element_bytes = DTypeSize(compute_dtype());
     placed.input = places.Place(args.input, args.num_tokens * hidden_size, element_bytes);
     placed.topk_expert_ids = places.Place(args.topk_expert_ids, args.num_tokens * args.top_k);

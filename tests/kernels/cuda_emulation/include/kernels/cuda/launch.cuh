@@ -20,7 +20,8 @@ struct LaunchShape {
 template <typename... Parameters, typename... Args>
 void Launch(Context& context, const char*, const LaunchShape& shape, void (*kernel)(Parameters...),
             const Args&... args) {
-  if (context.failed() || shape.grid.x * shape.grid.y * shape.grid.z == 0) return;
+  if (context.failed()) return;
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
   // What every device from 8.0 on takes.
   TRAMONTANE_CHECK(shape.block.x * shape.block.y * shape.block.z <= 1024);
   TRAMONTANE_CHECK(shape.shared_bytes <= 99 * 1024);
