@@ -93,7 +93,7 @@ build_kernels() {
 
 build_servers() {
   ninja -C "$BUILD" coordinator expert_worker attention_worker generate tramontanectl integration_test \
-    golden_f32_test golden_bf16_test equality_test
+    device_test golden_f32_test golden_bf16_test equality_test
 }
 
 # Reads and writes out of bounds over all tests; races in shared memory over a subset.
@@ -140,7 +140,8 @@ test_servers() {
   # The same programs on the CPU: what fails here has nothing to do with the GPU.
   try golden_cpu python3 -B "$ROOT/tests/gpu/golden_tokens.py" "$BUILD/bin" cpu
   on_device golden_cuda python3 -B "$ROOT/tests/gpu/golden_tokens.py" "$BUILD/bin" cuda:0
-  # The tests start every server, and every backend in process, on this device.
+  on_device device "$BUILD/bin/device_test" --gtest_brief=1
+  # Tests that start servers, or a model, on a device that is named do so on this one.
   export TRAMONTANE_TEST_DEVICE=cuda:0
   local test
   for test in golden_f32 golden_bf16 equality; do
