@@ -28,6 +28,7 @@ std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType c
   const auto top_k = static_cast<size_t>(config.top_k);
   const int64_t max_rows = options.max_rows;
   const int64_t routed_rows = max_rows * (options.local_experts ? config.num_layers : 1);
+  const int64_t logit_rows = std::min<int64_t>(max_rows, kMaxLogitRows);
   using A = Activations;
   std::vector<ActivationSize> sizes = {
       {&A::residual, Place::kOwn, hidden * sizeof(float), max_rows},
@@ -38,8 +39,7 @@ std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType c
       {&A::topk_expert_ids, Place::kShared, top_k * sizeof(int32_t), routed_rows},
       {&A::gating_weights, Place::kShared, top_k * sizeof(float), routed_rows},
       {&A::moe_output, Place::kShared, hidden * sizeof(float), max_rows},
-      {&A::logits, Place::kShared, config.vocab_size * sizeof(float),
-       std::min<int64_t>(max_rows, kMaxLogitRows)},
+      {&A::logits, Place::kOwn, config.vocab_size * sizeof(float), logit_rows},
   };
   if (options.local_experts) {
     sizes.push_back({&A::expert_rows, Place::kOwn, top_k * hidden * compute_size, max_rows});
@@ -47,6 +47,9 @@ std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType c
   if (!host_sees_memory) {
     sizes.push_back({&A::sent_rows, Place::kShared, hidden * compute_size, max_rows});
     sizes.push_back({&A::layer_output, Place::kShared, hidden * sizeof(float), max_rows});
+    sizes.push_back(
+        {&A::host_logits, Place::kShared, config.vocab_size * sizeof(float), logit_rows});
+    sizes.push_back({&A::greedy_ids, Place::kShared, sizeof(int32_t), logit_rows});
   }
   return sizes;
 }

@@ -35,11 +35,13 @@ struct Activations {
   RowBuffer topk_expert_ids;  // (host) [num_routings, max_rows, top_k] int32
   RowBuffer gating_weights;   // (host) [num_routings, max_rows, top_k] float32
   RowBuffer moe_output;       // (host) [max_rows, hidden_size] float32, written for a tracer only
-  RowBuffer logits;           // (host) [max_logit_rows, vocab_size] float32
+  RowBuffer logits;           // [max_logit_rows, vocab_size] float32; (host) where it sees memory
   RowBuffer expert_rows;      // [max_rows, top_k, hidden_size] compute; local experts only
-  // Copies for the host where it does not see the backend's memory; elsewhere empty.
+  // Where the host does not see the backend's memory, what it sees apart; elsewhere empty.
   RowBuffer sent_rows;     // (host) of `normed`, for experts elsewhere
   RowBuffer layer_output;  // (host) of `residual`, written for a tracer only
+  RowBuffer host_logits;   // (host) of `logits`
+  RowBuffer greedy_ids;    // (host) [max_logit_rows] int32
 };
 
 // Whose routing is kept, and where the experts are.

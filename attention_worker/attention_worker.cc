@@ -244,11 +244,18 @@ absl::Status LocalAttentionWorker::ChooseTokens(const StepRequest& request,
   for (size_t begin = 0; begin < all.size();) {
     const std::span<const LogitRow> rows = all.subspan(
         begin, std::min(all.size() - begin, static_cast<size_t>(decoder_->max_logit_rows())));
+    begin += rows.size();
+    if (decoder_->prefers_greedy_tokens() && TokenChooser::AllGreedy(sequences, rows)) {
+      const absl::StatusOr<const int32_t*> ids = decoder_->ComputeGreedyTokens(rows);
+      if (!ids.ok()) return ids.status();
+      const absl::Status taken = TokenChooser::TakeGreedy(request, rows, *ids, result);
+      if (!taken.ok()) return taken;
+      continue;
+    }
     const absl::StatusOr<const float*> logits = decoder_->ComputeLogits(rows);
     if (!logits.ok()) return logits.status();
     const absl::Status chosen = chooser_.Choose(request, sequences, rows, *logits, result);
     if (!chosen.ok()) return chosen;
-    begin += rows.size();
   }
   return absl::OkStatus();
 }

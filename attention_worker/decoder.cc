@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "kernels/arg_max.h"
 #include "kernels/combine_experts.h"
 #include "kernels/embed_tokens.h"
 #include "kernels/finite_rows.h"
@@ -151,7 +152,7 @@ void Decoder::AddExpertRows(const std::byte* const* expert_rows, int layer, cons
        .hidden_size = config_.hidden_size});
 }
 
-absl::StatusOr<const float*> Decoder::ComputeLogits(std::span<const LogitRow> rows) {
+void Decoder::QueueLogits(std::span<const LogitRow> rows) {
   TRAMONTANE_CHECK(static_cast<int>(rows.size()) <= max_logit_rows_);
   // Rows that lie together are normalised together: the final norm also gathers.
   for (size_t begin = 0; begin < rows.size();) {
@@ -170,9 +171,30 @@ absl::StatusOr<const float*> Decoder::ComputeLogits(std::span<const LogitRow> ro
                     .weight = parts_.weights->lm_head.get(),
                     .output = activations_.logits.row<float>(0),
                     .num_rows = static_cast<int64_t>(rows.size())});
+}
+
+absl::StatusOr<const float*> Decoder::ComputeLogits(std::span<const LogitRow> rows) {
+  QueueLogits(rows);
+  const RowBuffer& logits = activations_.logits;
+  const bool copied = !backend_->host_sees_memory();
+  if (copied) {
+    backend_->Copy(logits.row(0), activations_.host_logits.row(0), rows.size() * logits.row_bytes);
+  }
   const absl::Status finished = Finish();
   if (!finished.ok()) return finished;
-  return activations_.logits.row<float>(0);
+  return (copied ? activations_.host_logits : logits).row<float>(0);
+}
+
+absl::StatusOr<const int32_t*> Decoder::ComputeGreedyTokens(std::span<const LogitRow> rows) {
+  QueueLogits(rows);
+  int32_t* const ids = activations_.greedy_ids.row<int32_t>(0);
+  backend_->ArgMax({.rows = activations_.logits.row<float>(0),
+                    .ids = ids,
+                    .num_rows = static_cast<int64_t>(rows.size()),
+                    .num_columns = config_.vocab_size});
+  const absl::Status finished = Finish();
+  if (!finished.ok()) return finished;
+  return ids;
 }
 
 void Decoder::Embed(const TokenBatch& batch) {
@@ -331,7 +353,8 @@ absl::Status Decoder::WarmUp() {
   Route(0, whole.front());
   if (parts_.local_experts != nullptr) RunLocalExperts(0, whole.front(), /*traced=*/false);
   const LogitRow row;
-  return ComputeLogits({&row, 1}).status();
+  const absl::Status greedy = ComputeGreedyTokens({&row, 1}).status();
+  return greedy.ok() ? ComputeLogits({&row, 1}).status() : greedy;
 }
 
 }  // namespace tramontane

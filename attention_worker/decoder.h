@@ -56,6 +56,11 @@ class Decoder {
   // Final norm and LM head for rows of the batch that RunLayers was given last; at most
   // max_logit_rows. Valid until the next call: [rows.size(), vocab_size]. Fails as Backend::Finish.
   absl::StatusOr<const float*> ComputeLogits(std::span<const LogitRow> rows);
+  // The same, but only the greatest of each row: its token id, the lowest of equals, or -1 where a
+  // logit is not finite. On a device that spares the way of the logits to the host.
+  absl::StatusOr<const int32_t*> ComputeGreedyTokens(std::span<const LogitRow> rows);
+  // Whether that is the faster way for rows whose logits nobody wants.
+  bool prefers_greedy_tokens() const { return !backend_->host_sees_memory(); }
   int max_logit_rows() const { return max_logit_rows_; }
 
  private:
@@ -75,6 +80,8 @@ class Decoder {
   absl::Status CombineExperts(int layer, MicroBatch& rows, const LayerTracer& tracer,
                               absl::Duration& expert_wait);
 
+  // Final norm and LM head, into `logits`.
+  void QueueLogits(std::span<const LogitRow> rows);
   void RunLocalExperts(int layer, const MicroBatch& rows, bool traced);
   void AddExpertRows(const std::byte* const* expert_rows, int layer, const MicroBatch& rows,
                      bool traced);

@@ -1,5 +1,6 @@
 #include "attention_worker/token_chooser.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -7,6 +8,15 @@
 #include "kernels/finite_rows.h"
 
 namespace tramontane {
+namespace {
+
+absl::Status NotFinite(SequenceId id) {
+  return absl::InternalError(absl::StrCat("sequence ", id,
+                                          ": the logits hold an infinity or a NaN; expected "
+                                          "finite numbers: are the checkpoint's weights finite?"));
+}
+
+}  // namespace
 
 TokenChooser::TokenChooser(int vocab_size, ThreadPool* threads)
     : vocab_size_(vocab_size), threads_(threads) {
@@ -45,16 +55,33 @@ absl::Status TokenChooser::Choose(const StepRequest& request,
   return absl::OkStatus();
 }
 
+bool TokenChooser::AllGreedy(std::span<AttentionSequence* const> sequences,
+                             std::span<const LogitRow> rows) {
+  return std::all_of(rows.begin(), rows.end(), [&](const LogitRow& row) {
+    const SequenceSpec& spec = sequences[static_cast<size_t>(row.chunk)]->spec();
+    return row.target_token_id < 0 && !spec.want_logprobs && spec.sampling.temperature == 0.0f &&
+           spec.sampling.repetition_penalty == 1.0f && spec.sampling.logit_bias.empty();
+  });
+}
+
+absl::Status TokenChooser::TakeGreedy(const StepRequest& request, std::span<const LogitRow> rows,
+                                      const int32_t* token_ids, StepResult& result) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto chunk = static_cast<size_t>(rows[i].chunk);
+    if (token_ids[i] < 0) return NotFinite(request.chunks[chunk].id);
+    result.chunks[chunk].sampled.emplace();
+    result.chunks[chunk].sampled->token_id = token_ids[i];
+  }
+  return absl::OkStatus();
+}
+
 TokenChooser::Choice TokenChooser::ChooseForRow(const SequenceChunk& chunk,
                                                 const AttentionSequence& sequence,
                                                 const LogitRow& row, std::span<const float> logits,
                                                 Scratch& scratch) const {
   Choice choice;
   if (!RowIsFinite(std::as_bytes(logits).data(), vocab_size_, DType::kF32)) {
-    choice.status =
-        absl::InternalError(absl::StrCat("sequence ", chunk.id,
-                                         ": the logits hold an infinity or a NaN; expected "
-                                         "finite numbers: are the checkpoint's weights finite?"));
+    choice.status = NotFinite(chunk.id);
     return choice;
   }
   const SequenceSpec& spec = sequence.spec();

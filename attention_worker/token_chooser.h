@@ -28,6 +28,15 @@ class TokenChooser {
   absl::Status Choose(const StepRequest& request, std::span<AttentionSequence* const> sequences,
                       std::span<const LogitRow> rows, const float* logits, StepResult& result);
 
+  // Whether every row asks for the greatest of its logits and nothing else, so that token ids will
+  // do.
+  static bool AllGreedy(std::span<AttentionSequence* const> sequences,
+                        std::span<const LogitRow> rows);
+  // Adds such rows' tokens to `result`; -1 stands for logits that are not finite, and fails as
+  // above.
+  static absl::Status TakeGreedy(const StepRequest& request, std::span<const LogitRow> rows,
+                                 const int32_t* token_ids, StepResult& result);
+
   // Of each thread, at most.
   static int64_t ScratchBytes(int vocab_size) {
     return Sampler::ScratchBytes(vocab_size) + TokenLogprobs::ScratchBytes(vocab_size);

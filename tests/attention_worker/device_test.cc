@@ -80,10 +80,14 @@ TEST_P(DeviceTest, GreedyTokensAreEqualInFloat32) {
                      .max_tokens = static_cast<int>(cases_[i].greedy_token_ids.size()),
                      .want_routing = i % 2 == 0});
   }
-  const auto generations = Run(Options(DType::kF32), specs, {.join_every_steps = 1});
-  ASSERT_EQ(generations.size(), specs.size());
-  for (size_t i = 0; i < cases_.size(); ++i) {
-    EXPECT_EQ(generations[i].token_ids, cases_[i].greedy_token_ids) << "case " << i;
+  // With log-probabilities the host chooses from the logits, without them the device does.
+  for (const bool want_logprobs : {true, false}) {
+    for (GenerationSpec& spec : specs) spec.want_logprobs = want_logprobs;
+    const auto generations = Run(Options(DType::kF32), specs, {.join_every_steps = 1});
+    ASSERT_EQ(generations.size(), specs.size());
+    for (size_t i = 0; i < cases_.size(); ++i) {
+      EXPECT_EQ(generations[i].token_ids, cases_[i].greedy_token_ids) << "case " << i;
+    }
   }
 }
 

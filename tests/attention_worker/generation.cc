@@ -57,7 +57,7 @@ SequenceSpec SpecOf(const GenerationSpec& spec, SequenceId id) {
   sequence.sampling = spec.sampling;
   sequence.max_total_tokens = static_cast<int>(spec.prompt_token_ids.size()) + spec.max_tokens;
   sequence.num_top_logprobs = spec.num_top_logprobs;
-  sequence.want_logprobs = true;
+  sequence.want_logprobs = spec.want_logprobs;
   sequence.want_routing = spec.want_routing;
   return sequence;
 }

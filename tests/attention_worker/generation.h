@@ -22,6 +22,7 @@ struct GenerationSpec {
   SamplingParams sampling = GreedySampling();
   bool want_routing = true;
   int num_top_logprobs = 0;
+  bool want_logprobs = true;  // of what is generated
 };
 
 struct Generation {
