@@ -37,6 +37,7 @@
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
+#include "proto/serving/failure_watch.h"
 #include "proto/serving/health_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
@@ -352,7 +353,8 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
   attention.hosted = *std::move(hosted);
   const absl::Status loaded = attention.hosted->Load();
   if (!loaded.ok()) return ExitWith(loaded);
-  return RunScheduler(registry, *model, attention, security, &metrics, &readiness);
+  const FailureWatch device([&attention] { return attention.hosted->device_failed(); });
+  return device.ExitCode(RunScheduler(registry, *model, attention, security, &metrics, &readiness));
 }
 
 int Main(int argc, char** argv) {

@@ -68,6 +68,8 @@ class Backend {
   // Waits until all queued operations have run and the host sees what they wrote. INTERNAL where
   // one of them failed: from then on nothing this backend computes is good.
   virtual absl::Status Finish() { return absl::OkStatus(); }
+  // Whether one has failed so. From any thread.
+  virtual bool failed() const { return false; }
 
   // Threads of this process for what is no operation, such as sampling; null: the caller's alone.
   virtual ThreadPool* host_threads() { return nullptr; }

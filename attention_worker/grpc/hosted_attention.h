@@ -59,6 +59,8 @@ class HostedAttention {
   absl::Status Load();
 
   AttentionWorker* worker() { return worker_.get(); }
+  // Whether its backend computes nothing more. From any thread.
+  bool device_failed() const { return backend_->failed(); }
   std::string_view backend_name() const { return backend_->name(); }
   // UNAVAILABLE naming the experts that have no worker.
   absl::Status readiness() const;

@@ -28,6 +28,7 @@
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
+#include "proto/serving/failure_watch.h"
 #include "proto/serving/health_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
@@ -154,9 +155,10 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& p
   AttentionService service((*attention)->worker(), std::move(identity));
   news.Attach(attention->get(), &service);
   PlacementService placement([&attention] { return (*attention)->Placement("attention_worker"); });
+  const FailureWatch device([&attention] { return (*attention)->device_failed(); });
   const int exit_code = Serve(registry, &service, &placement, &gate, port, health);
   news.Detach();
-  return exit_code;
+  return device.ExitCode(exit_code);
 }
 
 int Main(int argc, char** argv) {

@@ -25,6 +25,7 @@
 #include "model/log.h"
 #include "proto/serving/abseil_flag_types.h"
 #include "proto/serving/address_file.h"
+#include "proto/serving/failure_watch.h"
 #include "proto/serving/health_port.h"
 #include "proto/serving/host_port.h"
 #include "proto/serving/listener.h"
@@ -157,6 +158,7 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* heal
        {"experts", experts.set().size()},
        {"digest", experts.checkpoint().digest()}});
 
+  const FailureWatch device([&experts] { return experts.backend()->failed(); });
   const int signal = WaitForTerminationSignal();
   Log(LogLevel::kInfo, "draining", {{"signal", signal}, {"queued", executor.queued_batches()}});
   const absl::Time deadline = absl::Now() + absl::Seconds(absl::GetFlag(FLAGS_drain_timeout_s));
@@ -165,7 +167,7 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* heal
   service.Drain(deadline);
   (*listener)->Shutdown(deadline);
   Log(LogLevel::kInfo, "stopped");
-  return kExitOk;
+  return device.ExitCode(kExitOk);
 }
 
 int Main(int argc, char** argv) {

@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,7 @@ class CudaBackend final : public Backend {
     context_.Use();
     context_.Finish();
     if (!context_.failed()) return absl::OkStatus();
+    failed_ = true;
     return absl::InternalError(absl::StrCat(
         "CUDA device ", context_.device, ": ", context_.failed_call(), ": ",
         cudaGetErrorString(context_.error()),
@@ -91,6 +93,8 @@ class CudaBackend final : public Backend {
                    "copying");
   }
 
+  bool failed() const override { return failed_; }
+
   void EmbedTokens(const EmbedTokensArgs& args) override { Run(cuda::EmbedTokens, args); }
   void RmsNorm(const RmsNormArgs& args) override { Run(cuda::RmsNorm, args); }
   void MatMul(const MatMulArgs& args) override { Run(cuda::MatMul, args); }
@@ -112,6 +116,7 @@ class CudaBackend final : public Backend {
   cuda::Context context_;
   cuda::WeightStream stream_;
   const std::string name_;
+  std::atomic<bool> failed_{false};
 };
 
 absl::Status CudaError(const char* call, cudaError_t error) {

@@ -15,6 +15,7 @@ inline constexpr int kExitFailure = 1;      // a request or a peer failed
 inline constexpr int kExitUsage = 2;        // flags or arguments
 inline constexpr int kExitCheckpoint = 3;   // the model directory
 inline constexpr int kExitUnavailable = 4;  // cannot listen, or a peer cannot be reached
+inline constexpr int kExitDevice = 5;       // the device that it computes on failed
 inline constexpr int kExitInterrupted = 130;
 
 // Parses Abseil flags; `usage` is what --help says first. --help lists this program's own flags,

@@ -1,5 +1,6 @@
 #include "proto/serving/abseil_flag_types.h"
 
+#include "proto/serving/failure_watch.h"
 #include "proto/serving/process.h"
 
 #include <gmock/gmock.h>
@@ -7,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -82,6 +84,20 @@ TEST_F(ProcessDeathTest, WaitsForATerminationSignalAndDiesOfASecond) {
         raise(SIGTERM);
       },
       ::testing::KilledBySignal(SIGTERM), "");
+}
+
+TEST_F(ProcessDeathTest, ADeviceThatFailsEndsTheProcessAndIsTheExitCode) {
+  EXPECT_EXIT(
+      {
+        BlockTerminationSignals();
+        std::atomic<bool> failed = false;
+        const FailureWatch watch([&failed] { return failed.load(); }, absl::Milliseconds(1));
+        if (watch.ExitCode(kExitOk) != kExitOk) std::exit(1);
+        failed = true;
+        if (WaitForTerminationSignal() != SIGTERM) std::exit(1);
+        std::exit(watch.ExitCode(kExitOk));
+      },
+      ::testing::ExitedWithCode(kExitDevice), "");
 }
 
 TEST(ProcessTest, StatusesMapToExitCodes) {
