@@ -1,8 +1,10 @@
 #include "tests/attention_worker/model_under_test.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/create_backend.h"
 
 namespace tramontane {
 namespace {
@@ -10,7 +12,12 @@ namespace {
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const ModelOptions& options) {
   if (options.backend == "cuda") return CreateCudaBackend({options.compute_dtype, 0});
   if (options.backend == "reference") return CreateReferenceBackend(options.compute_dtype);
-  return CreateCpuBackend({.compute_dtype = options.compute_dtype, .num_threads = 2, .isa = ""});
+  // On a machine with a GPU, tests/gpu/run.sh.
+  const char* const device = std::getenv("TRAMONTANE_TEST_DEVICE");
+  return CreateBackend({.device = device != nullptr ? device : "cpu",
+                        .compute_dtype = options.compute_dtype,
+                        .num_threads = 2,
+                        .isa = ""});
 }
 
 absl::Status PackLocalExperts(ModelUnderTest& model) {

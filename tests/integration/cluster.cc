@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -76,6 +77,10 @@ absl::StatusOr<ServerProcess> Cluster::StartOne(const std::string& binary,
                                                 const std::vector<std::string>& more_flags) {
   std::vector<std::string> arguments = {absl::StrCat("--model=", options.model),
                                         absl::StrCat("--compute=", options.compute), flag};
+  // On a machine with a GPU, tests/gpu/run.sh.
+  if (const char* device = std::getenv("TRAMONTANE_TEST_DEVICE"); device != nullptr) {
+    arguments.push_back(absl::StrCat("--device=", device));
+  }
   arguments.insert(arguments.end(), more_flags.begin(), more_flags.end());
   return StartServer(binary, arguments);
 }
