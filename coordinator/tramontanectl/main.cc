@@ -1,4 +1,4 @@
-// The operator's command: shows who hosts what, and plans what is to be hosted.
+// The operator's command: shows who hosts what and who serves, and plans what is to be hosted.
 #include "proto/serving/abseil_flag_types.h"
 
 #include <grpcpp/grpcpp.h>
@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "coordinator/generate/client_flags.h"
+#include "coordinator/tramontanectl/health_command.h"
 #include "coordinator/tramontanectl/placement_json.h"
 #include "coordinator/tramontanectl/placement_table.h"
 #include "coordinator/tramontanectl/plan_command.h"
@@ -26,10 +27,11 @@
 #include "proto/serving/tls_client.h"
 #include "proto/wire/status.h"
 
-ABSL_FLAG(std::string, target, "127.0.0.1:8470",
-          "placement: HOST:PORT of a coordinator, or of an attention worker.");
+ABSL_FLAG(
+    std::string, target, "127.0.0.1:8470",
+    "placement: HOST:PORT of a coordinator, or of an attention worker; health: of any server.");
 ABSL_FLAG(double, timeout_s, 5,
-          "placement: seconds after which a process that does not answer is given up.");
+          "placement, health: seconds after which a process that does not answer is given up.");
 ABSL_FLAG(bool, json, false, "JSON in place of a table.");
 
 namespace tramontane {
@@ -75,6 +77,7 @@ int Main(int argc, char** argv) {
   const std::vector<char*> positional =
       ParseFlags(argc, argv,
                  "placement: shows which workers there are, what they host, and how they do.\n"
+                 "health: whether a server takes requests; exit code 0 or 4.\n"
                  "plan: says which processes, with what memory, serve a model to so many users.\n"
                  "For example:\n"
                  "  tramontanectl placement --target=127.0.0.1:8470\n"
@@ -83,9 +86,9 @@ int Main(int argc, char** argv) {
   InitLog("tramontanectl");
   const absl::string_view command = positional.size() == 1 ? positional.front() : "";
   if (command == "plan") return ShowPlan(absl::GetFlag(FLAGS_json));
-  if (command != "placement") {
+  if (command != "placement" && command != "health") {
     return ExitWith(absl::InvalidArgumentError(
-        "expected one command, \"placement\" or \"plan\", and flags; see --help"));
+        "expected one command, \"placement\", \"health\" or \"plan\", and flags; see --help"));
   }
   if (!(absl::GetFlag(FLAGS_timeout_s) > 0)) {
     return ExitWith(absl::InvalidArgumentError("--timeout_s: expected more than 0"));
@@ -93,6 +96,9 @@ int Main(int argc, char** argv) {
   const std::string target = absl::GetFlag(FLAGS_target);
   const absl::StatusOr<ApiClient> client = ApiClientFromFlags(target);
   if (!client.ok()) return ExitWith(client.status());
+  if (command == "health") {
+    return ShowHealth(target, client->tls, absl::Seconds(absl::GetFlag(FLAGS_timeout_s)));
+  }
   return ShowPlacement(target, *client);
 }
 

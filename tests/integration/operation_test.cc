@@ -230,5 +230,24 @@ TEST(OperationTest, FlagsComeFromAFileAndFromTheEnvironment) {
   EXPECT_THAT(from_environment->stderr_text, HasSubstr("77"));
 }
 
+TEST(OperationTest, TramontanectlTellsWhetherAServerTakesRequests) {
+  const auto health = [](const std::string& address) {
+    const auto output = RunProgram("tramontanectl",
+                                   {"health", absl::StrCat("--target=", address), "--timeout_s=2"});
+    EXPECT_TRUE(output.ok()) << output.status();
+    return output.ok() ? *output : ProcessOutput();
+  };
+  ServerProcess worker = StartWorker(DemoModel(), "0-3");
+  ServerProcess coordinator = StartCoordinator(worker.address);
+  EXPECT_EQ(health(worker.address).exit_code, kExitOk);
+  const ProcessOutput incomplete = health(coordinator.address);
+  EXPECT_EQ(incomplete.exit_code, kExitUnavailable);
+  EXPECT_EQ(incomplete.stdout_text, "NOT_SERVING\n");
+  worker.process->Signal(SIGKILL);
+  const ProcessOutput gone = health(worker.address);
+  EXPECT_EQ(gone.exit_code, kExitUnavailable);
+  EXPECT_THAT(gone.stderr_text, HasSubstr(worker.address));
+}
+
 }  // namespace
 }  // namespace tramontane
