@@ -23,7 +23,8 @@ namespace tramontane {
 namespace {
 
 constexpr size_t kWriteElements = size_t{1} << 19;  // 1 MiB of bf16 a write
-constexpr size_t kHeaderAlignment = 8;              // of the data's first byte, as safetensors asks
+// Of the data's first byte: a page, so that files can share pages. The format asks for 8.
+constexpr size_t kHeaderAlignment = 4096;
 
 struct TensorSpec {
   std::string name;
@@ -128,8 +129,9 @@ std::string SafetensorsHeader(const Shard& shard) {
     begin += tensor.num_bytes();
   }
   std::string json = header.dump();
-  json.resize((json.size() + kHeaderAlignment - 1) / kHeaderAlignment * kHeaderAlignment, ' ');
   std::string length(sizeof(uint64_t), '\0');
+  const size_t pages = (length.size() + json.size() + kHeaderAlignment - 1) / kHeaderAlignment;
+  json.resize(pages * kHeaderAlignment - length.size(), ' ');
   for (size_t i = 0; i < length.size(); ++i) length[i] = static_cast<char>(json.size() >> (8 * i));
   return length + json;
 }

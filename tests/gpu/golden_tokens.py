@@ -6,13 +6,12 @@ against those of Hugging Face Transformers. Exit code 1 where any differs, or a 
 """
 
 import json
-import os
 import pathlib
-import signal
 import subprocess
 import sys
-import tempfile
 import time
+
+import servers
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _GOLDEN = _ROOT / "tests" / "golden"
@@ -22,67 +21,6 @@ _ANSWER_TIMEOUT_S = 120
 CHECKPOINTS = {"tiny_f32": _GOLDEN / "tiny_f32", "tiny_bf16_sharded": _GOLDEN / "tiny_bf16_sharded",
                "tiny_f16_window_tied": _GOLDEN / "tiny_f16_window_tied",
                "demo": _ROOT / "deploy" / "demo_model"}
-
-
-class Servers:
-    """The servers of a checkpoint; `address` is the API's. Use as a context: they end with it."""
-
-    def __init__(self, programs, device, model, in_process):
-        self._programs = programs
-        self._flags = [f"--model={model}", f"--device={device}", "--compute=f32"]
-        self._in_process = in_process
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-        self._num_experts = config["num_local_experts"]
-        self._folder = tempfile.TemporaryDirectory()
-        self._processes = []
-        self.address = None
-
-    def __enter__(self):
-        try:
-            half = self._num_experts // 2
-            if self._in_process:
-                peers = "--experts_in_process"
-            else:
-                peers = "--expert_workers=" + ",".join(
-                    self._start("expert_worker", f"--experts={experts}")
-                    for experts in (f"0-{half - 1}", f"{half}-{self._num_experts - 1}"))
-            self.address = self._start("coordinator", peers)
-            return self
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_):
-        for process in reversed(self._processes):
-            process.send_signal(signal.SIGTERM)
-        for process in self._processes:
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._folder.cleanup()
-
-    def _start(self, program, flag):
-        """Starts a program; its address, once it listens."""
-        name = os.path.join(self._folder.name, f"{len(self._processes)}")
-        with open(f"{name}.log", "wb") as log:
-            process = subprocess.Popen(
-                [self._programs / program, *self._flags, flag, "--listen=127.0.0.1:0",
-                 f"--address_file={name}.address"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self._processes.append(process)
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while True:
-            try:
-                with open(f"{name}.address", encoding="utf-8") as file:
-                    if lines := file.read().split():
-                        return lines[0]
-            except FileNotFoundError:
-                pass
-            if process.poll() is not None or time.monotonic() > deadline:
-                with open(f"{name}.log", encoding="utf-8", errors="replace") as log:
-                    raise ChildProcessError(f"{program} does not listen:\n{log.read()[-2000:]}")
-            time.sleep(0.05)
 
 
 def _greedy(programs, address, case):
@@ -104,9 +42,11 @@ def _compare(programs, device, name, in_process):
     """(tokens that were compared, cases that differ)."""
     cases = json.loads((_GOLDEN / name / "golden.json").read_text(encoding="utf-8"))["cases"]
     tokens, differing = 0, []
-    with Servers(programs, device, CHECKPOINTS[name], in_process) as servers:
+    flags = [f"--device={device}", "--compute=f32"]
+    with servers.Servers(programs, CHECKPOINTS[name], flags, in_process,
+                         start_timeout_s=_START_TIMEOUT_S) as started:
         for case in cases:
-            found = _greedy(programs, servers.address, case)
+            found = _greedy(programs, started.address, case)
             tokens += len(found)
             if found != case["greedy_token_ids"]:
                 differing.append(case["case"])

@@ -1,0 +1,155 @@
+"""peer.py OUT [OPTION…]: the speed of Hugging Face Transformers on this GPU, as OUT/peer.json.
+
+The same config as speed.py's, with as many layers, random bf16 weights made on the device, Transformers' defaults
+for attention and experts, and its dynamic cache: tokens a second of greedy decode at some batch sizes, from the difference
+of two lengths of generate(), and of the prefill of one prompt. Each figure is written as soon as it is there.
+Exits with 3 where PyTorch, Transformers or a device lacks, with 1 where a figure failed.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+import time
+
+import bounds
+import speed
+
+_SHORT_TOKENS = 8
+
+
+def _write(path, results):
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def _config(options):
+    """speed.py's, where it has run."""
+    config = json.loads(pathlib.Path(options.config).read_text(encoding="utf-8")) if options.config else dict(
+        bounds.MIXTRAL_8X7B)
+    path = options.out / "speed.json"
+    layers = json.loads(path.read_text(encoding="utf-8")).get("layers", 0) if path.exists() else 0
+    return speed.fitting_config(config, options.layers or layers)
+
+
+def _make_model(torch, transformers, config):
+    fields = {name: value for name, value in config.items() if name not in ("architectures", "model_type", "torch_dtype")}
+    # No token ends a sequence.
+    made = transformers.MixtralConfig(**fields, bos_token_id=1, eos_token_id=None, pad_token_id=0)
+    with torch.device("cuda"):
+        try:
+            model = transformers.AutoModelForCausalLM.from_config(made, dtype=torch.bfloat16)
+        except TypeError:  # before version 4.56
+            model = transformers.AutoModelForCausalLM.from_config(made, torch_dtype=torch.bfloat16)
+    model.eval()
+    model.generation_config.eos_token_id = None
+    return model
+
+
+class Peer:
+    """A model, and times of its calls in seconds."""
+
+    def __init__(self, torch, model, vocab_size):
+        self._torch, self._model, self._vocab_size = torch, model, vocab_size
+
+    def _prompts(self, batch, length):
+        return self._torch.randint(3, self._vocab_size, (batch, length), device="cuda")
+
+    def _seconds(self, call):
+        self._torch.cuda.synchronize()
+        begun = time.perf_counter()
+        call()
+        self._torch.cuda.synchronize()
+        return time.perf_counter() - begun
+
+    def _generate(self, batch, prompt_tokens, new_tokens):
+        prompts = self._prompts(batch, prompt_tokens)
+        mask = self._torch.ones_like(prompts)
+        return self._seconds(lambda: self._model.generate(
+            prompts, attention_mask=mask, do_sample=False, min_new_tokens=new_tokens, max_new_tokens=new_tokens,
+            use_cache=True))
+
+    def decode_step(self, batch, prompt_tokens, new_tokens, repeats):
+        """Of a step that makes a token of each sequence."""
+        self._generate(batch, prompt_tokens, _SHORT_TOKENS)
+        steps = new_tokens - _SHORT_TOKENS
+        return statistics.median(
+            (self._generate(batch, prompt_tokens, new_tokens) - self._generate(batch, prompt_tokens, _SHORT_TOKENS)) /
+            steps for _ in range(repeats))
+
+    def prefill(self, num_tokens, repeats):
+        def run():
+            prompts = self._prompts(1, num_tokens)
+            return self._seconds(lambda: self._model(prompts, use_cache=True, logits_to_keep=1).logits.argmax(-1).item())
+
+        run()
+        return statistics.median(run() for _ in range(repeats))
+
+
+def _measure(options, peer, results, path):
+    figures = [("decode", batch) for batch in options.batches[:1]] + [("prefill", 1)]
+    figures += [("decode", batch) for batch in options.batches[1:]]
+    for kind, batch in figures:
+        try:
+            if kind == "decode":
+                seconds = peer.decode_step(batch, options.prompt_tokens, options.decode_tokens, options.repeats)
+                rate = batch / seconds
+            else:
+                seconds = peer.prefill(options.prefill_tokens, options.repeats)
+                rate = options.prefill_tokens / seconds
+            results["figures"].append({"kind": kind, "batch": batch, "tokens_per_s": rate, "seconds": seconds})
+            print(f"{kind} {batch}: {rate:.1f} tokens/s", flush=True)
+        except Exception as error:  # another figure may do, such as one that takes less memory
+            results["errors"].append(f"{kind} {batch}: {error}"[:500])
+            print(results["errors"][-1], flush=True)
+        _write(path, results)
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=pathlib.Path, metavar="OUT")
+    parser.add_argument("--config", help="config.json of another model; default: Mixtral 8x7B")
+    parser.add_argument("--layers", type=int, default=0, help="0: as speed.json, or as many as the device holds")
+    parser.add_argument("--batches", default="1,8,64")
+    parser.add_argument("--prompt_tokens", type=int, default=16)
+    parser.add_argument("--decode_tokens", type=int, default=72)
+    parser.add_argument("--prefill_tokens", type=int, default=2048)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args(arguments)
+    options.batches = [int(batch) for batch in options.batches.split(",")]
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        print(f"left out: no {error.name}")
+        return 3
+    if not torch.cuda.is_available():
+        print("left out: no CUDA device")
+        return 3
+    config = _config(options)
+    path = options.out / "peer.json"
+    results = {"library": f"transformers {transformers.__version__}, torch {torch.__version__}",
+               "layers": config["num_hidden_layers"], "figures": [], "errors": []}
+    torch.manual_seed(1)
+    begun = time.monotonic()
+    try:
+        with torch.inference_mode():
+            model = _make_model(torch, transformers, config)
+            torch.cuda.synchronize()
+            results.update(
+                make_s=time.monotonic() - begun, device_bytes=torch.cuda.memory_allocated(),
+                attention=str(getattr(model.config, "_attn_implementation", None)),
+                experts=str(getattr(model.config, "_experts_implementation", None)))
+            print(json.dumps(results), flush=True)
+            _measure(options, Peer(torch, model, config["vocab_size"]), results, path)
+    except Exception as error:
+        results["errors"].append(f"making the model: {error}"[:500])
+        print(results["errors"][-1], flush=True)
+        _write(path, results)
+    return 1 if results["errors"] or not results["figures"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
