@@ -1,5 +1,4 @@
 // Devices with too little memory, which an emulated one can be made.
-#include <cuda_runtime.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +8,8 @@
 #include "attention_worker/kv_cache/kv_cache.h"
 #include "expert_worker/hosted_experts.h"
 #include "tests/attention_worker/model_under_test.h"
+
+void EmulatedLimitMemory(size_t max_bytes);  // of tests/kernels/cuda_emulation
 
 namespace tramontane {
 namespace {
