@@ -45,6 +45,7 @@ class Context {
  public:
   // Takes over `stream`, of `options.device`.
   Context(const ContextOptions& options, cudaStream_t stream);
+  // Drops what is listed and not submitted: the memory that it is for may be gone.
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;

@@ -20,9 +20,10 @@ int64_t RowBytes(const TensorView& tensor) {
 }  // namespace
 
 WeightStream::~WeightStream() {
-  context_.Wait();
   for (const Side& side : sides_) {
-    if (side.free != nullptr) (void)cudaEventDestroy(side.free);
+    if (side.free == nullptr) continue;
+    (void)cudaEventSynchronize(side.free);
+    (void)cudaEventDestroy(side.free);
   }
 }
 

@@ -102,7 +102,9 @@ TEST_F(EmulatedMachineTest, OperationsAreQueuedUntilFinish) {
 }
 
 TEST_F(EmulatedMachineTest, MemoryOfTheDeviceIsOutOfTheHostsReach) {
-  const auto backend = CreateCudaBackend({});
+  CudaBackendOptions options;
+  options.num_host_threads = 1;  // the process is about to fork
+  const auto backend = CreateCudaBackend(options);
   ASSERT_TRUE(backend.ok());
   const auto own = (*backend)->Allocate(64), shared = (*backend)->AllocateShared(64);
   ASSERT_TRUE(own.ok() && shared.ok());

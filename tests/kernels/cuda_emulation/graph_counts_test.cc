@@ -137,5 +137,16 @@ TEST_F(GraphCountsTest, AGraphThatIsNotLaunchedIsAnErrorOfFinish) {
   EXPECT_THAT(std::string(step.message()), testing::HasSubstr("launching a graph"));
 }
 
+TEST_F(GraphCountsTest, WhatIsListedWhenABackendEndsIsNotLaunched) {
+  Create(/*hops=*/false);
+  auto memory = backend_->AllocateShared(16);
+  ASSERT_TRUE(memory.ok());
+  memory->bytes()[0] = std::byte{1};
+  backend_->Copy(memory->bytes(), memory->bytes() + 8, 8);
+  layers_ = nullptr;
+  backend_ = nullptr;
+  EXPECT_EQ(memory->bytes()[8], std::byte{0});
+}
+
 }  // namespace
 }  // namespace tramontane
