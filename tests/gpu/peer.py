@@ -135,14 +135,13 @@ def main(arguments):
     torch.manual_seed(1)
     begun = time.monotonic()
     try:
+        model = _make_model(torch, transformers, config)
+        torch.cuda.synchronize()
+        results.update(make_s=time.monotonic() - begun, device_bytes=torch.cuda.memory_allocated(),
+                       attention=str(getattr(model.config, "_attn_implementation", None)),
+                       experts=str(getattr(model.config, "_experts_implementation", None)))
+        print(json.dumps(results), flush=True)
         with torch.inference_mode():
-            model = _make_model(torch, transformers, config)
-            torch.cuda.synchronize()
-            results.update(
-                make_s=time.monotonic() - begun, device_bytes=torch.cuda.memory_allocated(),
-                attention=str(getattr(model.config, "_attn_implementation", None)),
-                experts=str(getattr(model.config, "_experts_implementation", None)))
-            print(json.dumps(results), flush=True)
             _measure(options, Peer(torch, model, config["vocab_size"]), results, path)
     except Exception as error:
         results["errors"].append(f"making the model: {error}"[:500])

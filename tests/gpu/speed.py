@@ -6,7 +6,7 @@ OUT/speed.json, each as soon as it is measured. Beside each stands its bound: fo
 read over the copy bandwidth of OUT/benchmark.json, for prefill the operations over the bf16 products a second of
 OUT/peak.json. As many layers of Mixtral 8x7B are used as the device holds; the file says how many.
 
-Exit code 1 where something could not be measured.
+Exit code 1 where something could not be measured, 3 where only the time for something was lacking.
 """
 
 import argparse
@@ -35,6 +35,7 @@ _DISTINCT_LAYERS = 4
 _LOAD_BYTES_PER_S = 1e9
 _START_S = 30
 _NUM_WARMUP = 2
+_RUN_TIMEOUT_S = 60
 
 
 def device_bytes():
@@ -67,7 +68,8 @@ class Measurement:
         self.results = {"parts": {}}
         if self.path.exists():
             self.results = json.loads(self.path.read_text(encoding="utf-8"))
-        self._bandwidth = self._known(options.out / "benchmark.json", "copy_bytes_per_s")
+        self._bandwidth = max((self._known(options.out / name, "copy_bytes_per_s") or 0
+                               for name in ("benchmark.json", "peak.json"))) or None
         self._flop_per_s = self._known(options.out / "peak.json", "bf16_flop_per_s")
         self.update(copy_bytes_per_s=self._bandwidth, bf16_flop_per_s=self._flop_per_s)
 
@@ -88,6 +90,11 @@ class Measurement:
     def fail(self, part, error):
         print(f"{part}: {error}", flush=True)
         self.results["parts"].setdefault(part, {"figures": []}).setdefault("errors", []).append(str(error)[-500:])
+        self.update()
+
+    def leave_out(self, part, what):
+        print(f"left out: no time for {part}: {what}", flush=True)
+        self.results["parts"][part].setdefault("left_out", []).append(what)
         self.update()
 
     def add_decode(self, part, sizes, batch, load, touched):
@@ -111,7 +118,8 @@ class Measurement:
 
 
 class Load:
-    """load_client at a server's address. TimeoutError once the time that is left is over."""
+    """load_client at a server's address. TimeoutError or TimeoutExpired once time is over, ChildProcessError where
+    requests fail."""
 
     def __init__(self, options, started):
         self._options, self._started, self._seed = options, started, 1
@@ -123,11 +131,14 @@ class Load:
             raise TimeoutError("no time left")
         self._seed += 1  # else the prompts are in the prefix cache
         with tempfile.NamedTemporaryFile(suffix=".json") as report:
-            subprocess.run(
+            done = subprocess.run(
                 [self._options.programs / "load_client", f"--target={self._started.address}",
                  f"--concurrency={batch}", f"--num_requests={batch}", f"--prompt_tokens=constant:{prompt_tokens}",
                  f"--output_tokens=constant:{output_tokens}", "--temperature=0", f"--seed={self._seed}",
-                 f"--json_out={report.name}", "--noprogress"], check=True, timeout=left, stdout=subprocess.DEVNULL)
+                 f"--json_out={report.name}", "--noprogress"], check=False, timeout=min(left, _RUN_TIMEOUT_S),
+                capture_output=True, text=True)
+            if done.returncode != 0:
+                raise ChildProcessError(f"load_client: exit code {done.returncode}: {done.stderr.strip()[-300:]}")
             point = json.loads(pathlib.Path(report.name).read_text(encoding="utf-8"))["points"][0]
         if point["requests"]["ok"] != batch:
             raise ChildProcessError(f"of {batch} requests {point['requests']['ok']} succeeded: {point['errors']}")
@@ -140,7 +151,7 @@ class Load:
             try:
                 self._client(1, 4, 2)
                 return
-            except subprocess.CalledProcessError:
+            except ChildProcessError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
@@ -204,13 +215,18 @@ def _measure(options, measurement, part, model, preload):
                 else:
                     measurement.add_prefill(part, sizes, number, load.prefill(number))
             except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-                measurement.fail(part, f"{kind} {number}: {error}")
+                if time.monotonic() + 1 > options.deadline:
+                    measurement.leave_out(part, f"{kind} {number}")
+                else:
+                    measurement.fail(part, f"{kind} {number}: {error}")
 
 
 def _write_checkpoint(options, measurement, folder):
     """(the checkpoint's folder, the library to preload or None)."""
     whole = options.config
     config = fitting_config(whole, options.layers)
+    if config["num_hidden_layers"] < 1:
+        raise OSError(f"expected a device with room for a layer, found {device_bytes()} bytes free")
     sizes = bounds.Sizes.of(config)
     preload = layered_checkpoint.build_preload(folder)
     # Half of what there is; the rest is for loading.
@@ -273,7 +289,10 @@ def main(arguments):
                 _measure(options, measurement, part, model, preload)
             except (OSError, subprocess.SubprocessError) as error:
                 measurement.fail(part, error)
-    return 1 if any("errors" in measurement.results["parts"].get(part, {}) for part in options.parts.split(",")) else 0
+    parts = [measurement.results["parts"].get(part, {}) for part in options.parts.split(",")]
+    if any("errors" in part for part in parts):
+        return 1
+    return 3 if any("left_out" in part for part in parts) else 0
 
 
 if __name__ == "__main__":
