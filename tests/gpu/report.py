@@ -33,12 +33,13 @@ def _speed_lines(speed, peer):
         return []
     lines = ["", "## Whole requests", ""]
     if "layers" in speed:
-        lines.append(f"Mixtral with {speed['layers']} of {speed['layers_of_model']} layers, {speed['weight_bytes'] / 1e9:.1f} GB of "
-                     f"bf16; on the host {speed['distinct_layers']} layers, {speed['written_bytes'] / 1e9:.1f} GB, written in "
-                     f"{speed['write_s']:.0f} s.")
+        lines.append(f"Mixtral with {speed['layers']} of {speed['layers_of_model']} layers, "
+                     f"{speed['weight_bytes'] / 1e9:.1f} GB of bf16; on the host {speed['distinct_layers']} layers, "
+                     f"{speed['written_bytes'] / 1e9:.1f} GB, written in {speed['write_s']:.0f} s.")
     peers = {(figure["kind"], figure["batch"]): figure["tokens_per_s"] for figure in peer.get("figures", ())}
-    lines += [] if not peer else [f"Peer: {peer['library']}, {peer['layers']} layers, attention {peer.get('attention')}, "
-                                  f"experts {peer.get('experts')}, dynamic cache."]
+    if peer:
+        lines.append(f"Peer: {peer['library']}, {peer['layers']} layers, attention {peer.get('attention')}, "
+                     f"experts {peer.get('experts')}, dynamic cache.")
     lines += ["", "| experts | work | tok/s | bound | fraction | target | peer tok/s | over peer |",
               "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     shown = set()
@@ -56,7 +57,8 @@ def _speed_lines(speed, peer):
     lines.append("")
     for part, measured in speed.get("parts", {}).items():
         if "load_s" in measured:
-            lines.append(f"- {part}: loaded in {measured['load_s']:.1f} s, {measured['load_bytes_per_s'] / 1e9:.2f} GB/s.")
+            speed_of_load = measured["load_bytes_per_s"] / 1e9
+            lines.append(f"- {part}: loaded in {measured['load_s']:.1f} s, {speed_of_load:.2f} GB/s.")
         lines += [f"- {part}: FAILED: {error.splitlines()[0]}" for error in measured.get("errors", ()) if error]
         lines += [f"- {part}: left out: no time for {what}." for what in measured.get("left_out", ())]
     return lines + [f"- peer: FAILED: {error.splitlines()[0]}" for error in peer.get("errors", ()) if error]

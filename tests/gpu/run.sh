@@ -7,10 +7,10 @@
 #   tests/gpu/run.sh --only=STEP,STEP [DIR]
 #                            those steps alone, with what an earlier call has built; its results are kept
 #
-# Steps, in this order: configure, build and tests (the kernels'); servers (their build); golden_cuda and device (the
-# golden checkpoints of tests/golden on the GPU, in one process and over gRPC); benchmark and peak (of kernels); speed (whole
-# requests in one process), peer (Hugging Face Transformers) and speed_grpc; memcheck and racecheck; tests_build,
-# golden_cpu, golden_f32, golden_bf16, equality and integration.
+# Steps, in this order: configure, build and tests (the kernels'); servers (their build); golden_cuda and device
+# (the golden checkpoints of tests/golden on the GPU, in one process and over gRPC); benchmark and peak (of kernels);
+# speed (whole requests in one process), peer (Hugging Face Transformers), speed_grpc and speed_graphs; memcheck and
+# racecheck; tests_build, golden_cpu, golden_f32, golden_bf16, equality and integration.
 #
 # Needs CMake, Ninja, GCC 12 to 14, Python 3.11 or later and a CUDA toolkit (CUDA_HOME, nvcc on the PATH, or
 # /usr/local/cuda). Without build/gpu/sysroot.tar.xz the system's libraries are used, and where gRPC is not
@@ -247,6 +247,8 @@ measure_servers() {
   ! built speed "${programs[@]}" || speed speed one_process 200
   STEP_TIMEOUT_SECONDS=120 on_device peer python3 -B "$ROOT/tests/gpu/peer.py" "$RESULTS"
   ! built speed_grpc "${programs[@]}" || speed speed_grpc grpc 170
+  # The same again, with what comes again launched as graphs.
+  ! built speed_graphs "${programs[@]}" || speed speed_graphs one_process_graphs 170
 }
 
 sanitize_kernels() {

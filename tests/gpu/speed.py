@@ -32,7 +32,7 @@ _KV_TOKENS = 16384
 # So many layers with weights of their own are enough for routing that differs from layer to layer.
 _DISTINCT_LAYERS = 4
 # Loading copies with one thread a process: what it reaches at the least, beside the start of processes.
-_LOAD_BYTES_PER_S = 1e9
+_LOAD_BYTES_PER_S = 0.75e9
 _START_S = 30
 _NUM_WARMUP = 2
 _RUN_TIMEOUT_S = 60
@@ -182,16 +182,17 @@ class Load:
 
 def _measure(options, measurement, part, model, preload):
     """A part: its servers, then each figure; a figure's failure leaves the others."""
+    in_process, graphs = part.startswith("one_process"), part.endswith("_graphs")
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     sizes = bounds.Sizes.of(config)
     logs = options.out / f"{part}_logs"
     logs.mkdir(exist_ok=True)
-    flags = [f"--device={options.device}", "--compute=bf16"]
+    flags = [f"--device={options.device}", "--compute=bf16", *(["--cuda_graphs"] if graphs else [])]
     limit = min(_START_S + sizes.weight_bytes / _LOAD_BYTES_PER_S, options.deadline - time.monotonic())
     measurement.begin(part, load_limit_s=limit)
     begun = time.monotonic()
     with servers.Servers(
-            options.programs, model, flags, part == "one_process", logs=logs, start_timeout_s=limit,
+            options.programs, model, flags, in_process, logs=logs, start_timeout_s=limit,
             environment={"LD_PRELOAD": str(preload)} if preload else None,
             coordinator_flags=[f"--max_step_tokens={options.prefill_tokens}",
                                f"--kv_cache_tokens={_KV_TOKENS}"]) as started:
@@ -201,10 +202,10 @@ def _measure(options, measurement, part, model, preload):
         print(f"{part}: loaded {sizes.weight_bytes / 1e9:.1f} GB in {seconds:.1f} s", flush=True)
         measurement.results["parts"][part].update(load_s=seconds, load_bytes_per_s=sizes.weight_bytes / seconds)
         measurement.update()
-        batches = [batch for batch in options.batches if part == "one_process" or batch <= 8]
+        batches = [batch for batch in options.batches if in_process or batch <= 8]
         # What every answer needs first, should the time end.
         figures = [("decode", batch) for batch in batches[:1]]
-        figures += [("prefill", options.prefill_tokens)] if part == "one_process" else []
+        figures += [("prefill", options.prefill_tokens)] if in_process else []
         figures += [("decode", batch) for batch in batches[1:]]
         for kind, number in figures:
             try:
@@ -250,7 +251,8 @@ def _options(arguments):
     parser.add_argument("programs", type=lambda text: pathlib.Path(text).resolve(), metavar="BIN")
     parser.add_argument("device", metavar="DEVICE")
     parser.add_argument("out", type=lambda text: pathlib.Path(text).resolve(), metavar="OUT")
-    parser.add_argument("--parts", default="one_process,grpc", help="what is measured, separated by commas")
+    parser.add_argument("--parts", default="one_process,grpc",
+                        help="of one_process, grpc, and the same with CUDA graphs: one_process_graphs, grpc_graphs")
     parser.add_argument("--config", help="config.json of another model; default: Mixtral 8x7B")
     parser.add_argument("--layers", type=int, default=0, help="0: as many as the device holds")
     parser.add_argument("--distinct_layers", type=int, default=_DISTINCT_LAYERS)

@@ -1,4 +1,4 @@
-"""What the GPU scripts compute and decide without a GPU: bounds, shared layers, steps and their deadline, the report."""
+"""What the GPU scripts compute and decide without a GPU: bounds, shared layers, steps, their deadline, the report."""
 
 import json
 import os
@@ -58,6 +58,7 @@ class BoundsTest(unittest.TestCase):
         figure = bounds.figure("one_process", "decode", 8, 60, 80)
         self.assertEqual((figure["fraction"], figure["target"]), (0.75, 0.75))
         self.assertIsNone(bounds.figure("grpc", "decode", 8, 60, None)["fraction"])
+        self.assertEqual(bounds.figure("grpc_graphs", "decode", 1, 60, 80)["target"], 0.60)
 
 
 class LayeredCheckpointTest(unittest.TestCase):
@@ -133,8 +134,8 @@ class ReportTest(unittest.TestCase):
                          peer={"library": "transformers 5", "layers": 32,
                                "figures": [{"kind": "decode", "batch": 1, "tokens_per_s": 20},
                                            {"kind": "decode", "batch": 64, "tokens_per_s": 90}]})
-        self.assertIn("| one_process | decode, batch 1, 2.00 experts a layer | 80.0 | 100.0 | 0.80 | 0.80 | 20.0 | 4.00 |",
-                      page)
+        self.assertIn(
+            "| one_process | decode, batch 1, 2.00 experts a layer | 80.0 | 100.0 | 0.80 | 0.80 | 20.0 | 4.00 |", page)
         self.assertIn("| peer alone | decode, batch 64 | | | | | 90.0 | |", page)
         self.assertIn("one_process: FAILED: decode 8: broke", page)
         self.assertIn("one_process: left out: no time for prefill 2048", page)
