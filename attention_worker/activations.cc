@@ -29,15 +29,15 @@ std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType c
   const int64_t max_rows = options.max_rows;
   const int64_t routed_rows = max_rows * (options.local_experts ? config.num_layers : 1);
   const int64_t logit_rows = std::min<int64_t>(max_rows, kMaxLogitRows);
+  const size_t routing_row =
+      config.num_experts * sizeof(float) + top_k * (sizeof(int32_t) + sizeof(float));
   using A = Activations;
   std::vector<ActivationSize> sizes = {
       {&A::residual, Place::kOwn, hidden * sizeof(float), max_rows},
       {&A::normed, Place::kOwn, hidden * compute_size, max_rows},
       {&A::qkv, Place::kOwn, qkv * sizeof(float), max_rows},
       {&A::attended, Place::kOwn, config.num_heads * head_dim * compute_size, max_rows},
-      {&A::router_logits, Place::kShared, config.num_experts * sizeof(float), routed_rows},
-      {&A::topk_expert_ids, Place::kShared, top_k * sizeof(int32_t), routed_rows},
-      {&A::gating_weights, Place::kShared, top_k * sizeof(float), routed_rows},
+      {&A::routing, Place::kOwn, routing_row, routed_rows},
       {&A::moe_output, Place::kShared, hidden * sizeof(float), max_rows},
       {&A::logits, Place::kOwn, config.vocab_size * sizeof(float), logit_rows},
   };
@@ -46,6 +46,7 @@ std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType c
   }
   if (!host_sees_memory) {
     sizes.push_back({&A::sent_rows, Place::kShared, hidden * compute_size, max_rows});
+    sizes.push_back({&A::host_routing, Place::kShared, routing_row, routed_rows});
     sizes.push_back({&A::layer_output, Place::kShared, hidden * sizeof(float), max_rows});
     sizes.push_back(
         {&A::host_logits, Place::kShared, config.vocab_size * sizeof(float), logit_rows});
@@ -55,6 +56,17 @@ std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType c
 }
 
 }  // namespace
+
+Routing RoutingAt(std::byte* block, int64_t index, int64_t count, int64_t num_rows,
+                  const MixtralConfig& config) {
+  const int64_t logits = num_rows * config.num_experts;
+  const int64_t choices = num_rows * config.top_k;
+  auto* const router_logits = reinterpret_cast<float*>(block);
+  auto* const expert_ids = reinterpret_cast<int32_t*>(router_logits + count * logits);
+  auto* const gating_weights = reinterpret_cast<float*>(expert_ids + count * choices);
+  return {router_logits + index * logits, expert_ids + index * choices,
+          gating_weights + index * choices};
+}
 
 absl::StatusOr<Activations> AllocateActivations(const MixtralConfig& config,
                                                 const ActivationOptions& options,

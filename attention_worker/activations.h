@@ -27,22 +27,33 @@ struct RowBuffer {
 // Allocated once, for the largest batch. "compute" is the backend's compute dtype. What is marked
 // (host) is read by the host, too, once the backend has finished.
 struct Activations {
-  RowBuffer residual;         // [max_rows, hidden_size] float32
-  RowBuffer normed;           // [max_rows, hidden_size] compute: what enters a matrix product
-  RowBuffer qkv;              // [max_rows, (num_heads + 2 * num_kv_heads) * head_dim] float32
-  RowBuffer attended;         // [max_rows, num_heads * head_dim] compute
-  RowBuffer router_logits;    // (host) [num_routings, max_rows, num_experts] float32
-  RowBuffer topk_expert_ids;  // (host) [num_routings, max_rows, top_k] int32
-  RowBuffer gating_weights;   // (host) [num_routings, max_rows, top_k] float32
-  RowBuffer moe_output;       // (host) [max_rows, hidden_size] float32, written for a tracer only
-  RowBuffer logits;           // [max_logit_rows, vocab_size] float32; (host) where it sees memory
-  RowBuffer expert_rows;      // [max_rows, top_k, hidden_size] compute; local experts only
+  RowBuffer residual;     // [max_rows, hidden_size] float32
+  RowBuffer normed;       // [max_rows, hidden_size] compute: what enters a matrix product
+  RowBuffer qkv;          // [max_rows, (num_heads + 2 * num_kv_heads) * head_dim] float32
+  RowBuffer attended;     // [max_rows, num_heads * head_dim] compute
+  RowBuffer routing;      // [num_routings * max_rows] rows of what Routing points to
+  RowBuffer moe_output;   // (host) [max_rows, hidden_size] float32, written for a tracer only
+  RowBuffer logits;       // [max_logit_rows, vocab_size] float32; (host) where it sees memory
+  RowBuffer expert_rows;  // [max_rows, top_k, hidden_size] compute; local experts only
   // Where the host does not see the backend's memory, what it sees apart; elsewhere empty.
   RowBuffer sent_rows;     // (host) of `normed`, for experts elsewhere
+  RowBuffer host_routing;  // (host) of `routing`
   RowBuffer layer_output;  // (host) of `residual`, written for a tracer only
   RowBuffer host_logits;   // (host) of `logits`
   RowBuffer greedy_ids;    // (host) [max_logit_rows] int32
 };
+
+// The router's results for some rows of a layer.
+struct Routing {
+  float* router_logits = nullptr;      // [num_rows, num_experts]
+  int32_t* topk_expert_ids = nullptr;  // [num_rows, top_k]
+  float* gating_weights = nullptr;     // [num_rows, top_k]
+};
+
+// Of the `index`-th of `count` routings of `num_rows` rows each, which begin at `block` and lie
+// together, so that one copy takes them all: all logits, then all ids, then all weights.
+Routing RoutingAt(std::byte* block, int64_t index, int64_t count, int64_t num_rows,
+                  const MixtralConfig& config);
 
 // Whose routing is kept, and where the experts are.
 struct ActivationOptions {

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kernels/cpu/memory_size.h"
+#include "kernels/free_memory.h"
 #include "model/log.h"
 
 namespace tramontane {
@@ -138,6 +139,10 @@ LayerWeights LoadLayer(const AttentionTensors& tensors, WeightLoader& loader) {
 absl::StatusOr<AttentionWeights> AttentionWeights::Load(const Checkpoint& checkpoint,
                                                         Backend* backend) {
   const MixtralConfig& config = checkpoint.config();
+  absl::Status fits =
+      CheckFreeBytes(*backend, PackedBytes(config, backend->compute_dtype()), "attention's weights",
+                     "give attention a device of its own, or one with more free memory");
+  if (!fits.ok()) return fits;
   WeightLoader loader(checkpoint, backend);
   AttentionWeights weights;
   weights.embedding = loader.Place(checkpoint.Embedding());

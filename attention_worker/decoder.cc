@@ -67,13 +67,14 @@ absl::Status Decoder::RunWithLocalExperts(const TokenBatch& batch, absl::Time de
     const absl::Status traced = TraceLayer(layer, rows, tracer);
     if (!traced.ok()) return traced;
   }
+  CopyRoutingToHost(rows);
   const absl::Status finished = Finish();
   if (!finished.ok()) return finished;
   for (int layer = 0; layer < config_.num_layers; ++layer) {
     const absl::Status routed = CheckRouting(layer, rows);
     if (!routed.ok()) return routed;
     parts_.observer->OnRouted(layer,
-                              CountTokensPerExpert(Routing(layer, rows), config_.num_experts));
+                              CountTokensPerExpert(RoutedTo(layer, rows), config_.num_experts));
   }
   return absl::OkStatus();
 }
@@ -106,12 +107,13 @@ absl::Status Decoder::SendToExperts(int layer, MicroBatch& rows, absl::Time dead
                    static_cast<size_t>(rows.num_rows) * activations_.sent_rows.row_bytes);
     sent_rows = copy;
   }
+  CopyRoutingToHost(rows);
   const absl::Status finished = Finish();
   if (!finished.ok()) return finished;
   const absl::Status routed = CheckRouting(layer, rows);
   if (!routed.ok()) return routed;
   absl::StatusOr<ExpertDispatcher::Pending> experts =
-      parts_.dispatcher->Send(Routing(layer, rows), sent_rows, deadline);
+      parts_.dispatcher->Send(RoutedTo(layer, rows), sent_rows, deadline);
   if (!experts.ok()) return experts.status();
   rows.experts = *std::move(experts);
   return absl::OkStatus();
@@ -128,13 +130,12 @@ absl::Status Decoder::CombineExperts(int layer, MicroBatch& rows, const LayerTra
 }
 
 void Decoder::RunLocalExperts(int layer, const MicroBatch& rows, bool traced) {
-  backend_->RoutedExperts(
-      {.experts = (*parts_.local_experts)[static_cast<size_t>(layer)],
-       .input = activations_.normed.row(rows.first_row),
-       .topk_expert_ids = activations_.topk_expert_ids.row<int32_t>(RoutingRow(layer, rows)),
-       .output = activations_.expert_rows.row(rows.first_row),
-       .num_tokens = rows.num_rows,
-       .top_k = config_.top_k});
+  backend_->RoutedExperts({.experts = (*parts_.local_experts)[static_cast<size_t>(layer)],
+                           .input = activations_.normed.row(rows.first_row),
+                           .topk_expert_ids = RoutingOf(layer, rows).topk_expert_ids,
+                           .output = activations_.expert_rows.row(rows.first_row),
+                           .num_tokens = rows.num_rows,
+                           .top_k = config_.top_k});
   AddExpertRows(local_rows_.data() + rows.first_row * config_.top_k, layer, rows, traced);
 }
 
@@ -144,7 +145,7 @@ void Decoder::AddExpertRows(const std::byte* const* expert_rows, int layer, cons
   backend_->CombineExperts(
       {.expert_rows = expert_rows,
        .row_dtype = compute_dtype_,
-       .gating_weights = activations_.gating_weights.row<float>(RoutingRow(layer, rows)),
+       .gating_weights = RoutingOf(layer, rows).gating_weights,
        .residual = activations_.residual.row<float>(first),
        .moe_output = traced ? activations_.moe_output.row<float>(first) : nullptr,
        .num_tokens = rows.num_rows,
@@ -235,22 +236,23 @@ void Decoder::Attend(const KvLayer& cache, const MicroBatch& rows) {
 }
 
 void Decoder::Route(int layer, const MicroBatch& rows) {
-  const int64_t routing = RoutingRow(layer, rows);
+  const Routing routing = RoutingOf(layer, rows);
   backend_->MatMul({.input = activations_.normed.row(rows.first_row),
                     .weight = parts_.weights->layers[layer].gate.get(),
-                    .output = activations_.router_logits.row<float>(routing),
+                    .output = routing.router_logits,
                     .num_rows = rows.num_rows});
-  backend_->RouteTopK({.router_logits = activations_.router_logits.row<float>(routing),
-                       .topk_expert_ids = activations_.topk_expert_ids.row<int32_t>(routing),
-                       .gating_weights = activations_.gating_weights.row<float>(routing),
+  backend_->RouteTopK({.router_logits = routing.router_logits,
+                       .topk_expert_ids = routing.topk_expert_ids,
+                       .gating_weights = routing.gating_weights,
                        .num_tokens = rows.num_rows,
                        .num_experts = config_.num_experts,
                        .top_k = config_.top_k});
 }
 
 absl::Status Decoder::CheckRouting(int layer, const MicroBatch& rows) const {
-  if (RowIsFinite(activations_.router_logits.row(RoutingRow(layer, rows)),
-                  rows.num_rows * config_.num_experts, DType::kF32)) {
+  const auto* const logits =
+      reinterpret_cast<const std::byte*>(HostRoutingOf(layer, rows).router_logits);
+  if (RowIsFinite(logits, rows.num_rows * config_.num_experts, DType::kF32)) {
     return absl::OkStatus();
   }
   return absl::InternalError(absl::StrCat("layer ", layer,
@@ -264,6 +266,7 @@ absl::Status Decoder::TraceLayer(int layer, const MicroBatch& rows, const LayerT
     const RowBuffer& copies = activations_.layer_output;
     backend_->Copy(activations_.residual.row(rows.first_row), copies.row(rows.first_row),
                    static_cast<size_t>(rows.num_rows) * copies.row_bytes);
+    CopyRoutingToHost(rows);
   }
   const absl::Status finished = Finish();
   if (!finished.ok()) return finished;
@@ -271,16 +274,17 @@ absl::Status Decoder::TraceLayer(int layer, const MicroBatch& rows, const LayerT
   return absl::OkStatus();
 }
 
-RoutedTokens Decoder::Routing(int layer, const MicroBatch& rows) const {
+RoutedTokens Decoder::RoutedTo(int layer, const MicroBatch& rows) const {
   return {.layer = layer,
           .num_tokens = rows.num_rows,
           .top_k = config_.top_k,
-          .topk_expert_ids = Trace(layer, rows).topk_expert_ids};
+          .topk_expert_ids = {HostRoutingOf(layer, rows).topk_expert_ids,
+                              static_cast<size_t>(rows.num_rows * config_.top_k)}};
 }
 
 LayerTrace Decoder::Trace(int layer, const MicroBatch& rows) const {
   const int64_t first = rows.first_row;
-  const int64_t routing = RoutingRow(layer, rows);
+  const Routing routing = HostRoutingOf(layer, rows);
   const auto num_rows = static_cast<size_t>(rows.num_rows);
   const auto hidden = num_rows * config_.hidden_size;
   const auto choices = num_rows * config_.top_k;
@@ -288,17 +292,33 @@ LayerTrace Decoder::Trace(int layer, const MicroBatch& rows) const {
       backend_->host_sees_memory() ? activations_.residual : activations_.layer_output;
   return {.layer = layer,
           .num_rows = rows.num_rows,
-          .router_logits = {activations_.router_logits.row<float>(routing),
-                            num_rows * config_.num_experts},
-          .topk_expert_ids = {activations_.topk_expert_ids.row<int32_t>(routing), choices},
-          .gating_weights = {activations_.gating_weights.row<float>(routing), choices},
+          .router_logits = {routing.router_logits, num_rows * config_.num_experts},
+          .topk_expert_ids = {routing.topk_expert_ids, choices},
+          .gating_weights = {routing.gating_weights, choices},
           .moe_output = {activations_.moe_output.row<float>(first), hidden},
           .layer_output = {output.row<float>(first), hidden}};
 }
 
-int64_t Decoder::RoutingRow(int layer, const MicroBatch& rows) const {
-  const int64_t routing = parts_.local_experts != nullptr ? layer : 0;
-  return routing * max_rows_ + rows.first_row;
+Routing Decoder::RoutingOf(int layer, const MicroBatch& rows) const {
+  return RoutingIn(activations_.routing, layer, rows);
+}
+
+Routing Decoder::HostRoutingOf(int layer, const MicroBatch& rows) const {
+  return RoutingIn(backend_->host_sees_memory() ? activations_.routing : activations_.host_routing,
+                   layer, rows);
+}
+
+Routing Decoder::RoutingIn(const RowBuffer& buffer, int layer, const MicroBatch& rows) const {
+  const int64_t index = parts_.local_experts != nullptr ? layer : 0;
+  return RoutingAt(buffer.row(rows.first_row), index, num_routings(), rows.num_rows, config_);
+}
+
+void Decoder::CopyRoutingToHost(const MicroBatch& rows) {
+  if (backend_->host_sees_memory()) return;
+  const RowBuffer& routing = activations_.routing;
+  const auto num_rows = static_cast<size_t>(num_routings() * rows.num_rows);
+  backend_->Copy(routing.row(rows.first_row), activations_.host_routing.row(rows.first_row),
+                 num_rows * routing.row_bytes);
 }
 
 absl::Status Decoder::Finish() {
@@ -334,7 +354,6 @@ Decoder::Decoder(const MixtralConfig& config, const DecoderParts& parts, int max
                  int ping_pong_min_rows)
     : config_(config),
       compute_dtype_(parts.backend->compute_dtype()),
-      max_rows_(max_rows),
       max_logit_rows_(std::min(max_rows, kMaxLogitRows)),
       ping_pong_min_rows_(ping_pong_min_rows),
       parts_(parts),

@@ -94,15 +94,19 @@ class Decoder {
   absl::Status CheckRouting(int layer, const MicroBatch& rows) const;
   // The layer as the host sees it, once all is finished.
   absl::Status TraceLayer(int layer, const MicroBatch& rows, const LayerTracer& tracer);
-  RoutedTokens Routing(int layer, const MicroBatch& rows) const;
+  RoutedTokens RoutedTo(int layer, const MicroBatch& rows) const;
   LayerTrace Trace(int layer, const MicroBatch& rows) const;
-  // The row of the routing's buffers.
-  int64_t RoutingRow(int layer, const MicroBatch& rows) const;
+  // Where operations write the rows' routing, and where the host reads it once it is copied.
+  Routing RoutingOf(int layer, const MicroBatch& rows) const;
+  Routing HostRoutingOf(int layer, const MicroBatch& rows) const;
+  Routing RoutingIn(const RowBuffer& buffer, int layer, const MicroBatch& rows) const;
+  // Of the rows' layer, or with local experts of all layers.
+  void CopyRoutingToHost(const MicroBatch& rows);
+  int64_t num_routings() const { return parts_.local_experts != nullptr ? config_.num_layers : 1; }
   absl::Status Finish();
 
   const MixtralConfig config_;
   const DType compute_dtype_;
-  const int max_rows_;
   const int max_logit_rows_;
   const int ping_pong_min_rows_;
   const DecoderParts parts_;

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "kernels/buffer.h"
 #include "kernels/expert_ffn.h"
+#include "kernels/free_memory.h"
 #include "model/log.h"
 
 namespace tramontane {
@@ -81,6 +82,13 @@ absl::StatusOr<std::unique_ptr<HostedExperts>> HostedExperts::Load(
   }
   std::unique_ptr<HostedExperts> hosted(new HostedExperts(checkpoint, set, backend));
   const std::vector<std::pair<int, int>> members = set.Members();
+  const int64_t expert_bytes = int64_t{3} * config.hidden_size * config.intermediate_size *
+                               static_cast<int64_t>(DTypeSize(backend->compute_dtype()));
+  absl::Status fits = CheckFreeBytes(
+      *backend, static_cast<int64_t>(members.size()) * expert_bytes,
+      absl::StrCat(members.size(), " experts"),
+      "host fewer in this process (--experts), or on a device with more free memory");
+  if (!fits.ok()) return fits;
   LoadProgress progress(static_cast<int>(members.size()));
   if (!members.empty()) {
     WillRead(*checkpoint, checkpoint->Expert(members[0].first, members[0].second));

@@ -128,6 +128,12 @@ struct CudaBackendOptions {
   int64_t max_partial_bytes = int64_t{64} << 20;  // of attention over a context cut into splits
   // Pinned, for lists and for rows of the host, until Finish. Where it does not do, it doubles.
   int64_t staging_bytes = int64_t{64} << 20;
+  // What comes again and again is launched as CUDA graphs (docs/kernels.md), of which so many are
+  // kept. No bit depends on it. Operations may then start as late as in Finish, so that memory must
+  // not be freed before it.
+  bool graphs = false;
+  int max_graphs = 256;      // 0: none
+  int num_host_threads = 0;  // of host_threads(); 0: the processors this process may run on
 };
 
 // FAILED_PRECONDITION where this build has no CUDA, the machine no device, the driver is too old,

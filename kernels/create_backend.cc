@@ -35,6 +35,8 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& opt
   CudaBackendOptions cuda;
   cuda.compute_dtype = options.compute_dtype;
   cuda.device = **device;
+  cuda.graphs = options.cuda_graphs;
+  cuda.num_host_threads = options.num_threads;
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateCudaBackend(cuda);
   if (!backend.ok()) {
     return absl::Status(backend.status().code(), absl::StrCat("--device=", options.device, ": ",

@@ -18,8 +18,9 @@ namespace tramontane {
 struct BackendOptions {
   std::string device = "cpu";  // "cpu", or "cuda:N" with the device's number; "cuda" is "cuda:0"
   DType compute_dtype = DType::kBF16;
-  int num_threads = 0;  // as of CpuBackendOptions; on a device, what helps it on the host
-  std::string isa;      // likewise; not read on a device
+  int num_threads = 0;       // as of CpuBackendOptions; on a device, what helps it on the host
+  std::string isa;           // likewise; not read on a device
+  bool cuda_graphs = false;  // as of CudaBackendOptions; not read but on a device
 };
 
 // The number of a CUDA device; absent for "cpu". INVALID_ARGUMENT for anything else.

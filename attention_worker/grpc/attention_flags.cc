@@ -40,6 +40,9 @@ ABSL_FLAG(std::string, compute, "bf16",
 ABSL_FLAG(std::string, device, "cpu",
           "What attention runs on: cpu, or cuda:N with the number of a GPU, in a build with CUDA; "
           "experts in this process run there too.");
+ABSL_FLAG(
+    bool, cuda_graphs, false,
+    "With --device=cuda:N: launch what comes again and again as CUDA graphs. It changes no token.");
 ABSL_FLAG(int, threads, 0, "Threads that compute; 0: the processors this process may run on.");
 ABSL_FLAG(std::string, cpu_isa, "",
           "Kernels to use: avx512_bf16, avx512, avx2 or portable; empty: the widest there is.");
@@ -132,6 +135,7 @@ TlsClient WorkerTls(std::shared_ptr<const TlsIdentity> identity) {
 HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> identity) {
   HostedAttentionOptions options;
   options.backend.device = absl::GetFlag(FLAGS_device);
+  options.backend.cuda_graphs = absl::GetFlag(FLAGS_cuda_graphs);
   options.backend.compute_dtype = *ParseComputeDType(absl::GetFlag(FLAGS_compute));
   options.backend.num_threads = absl::GetFlag(FLAGS_threads);
   options.backend.isa = absl::GetFlag(FLAGS_cpu_isa);

@@ -52,6 +52,9 @@ ABSL_FLAG(std::string, compute, "bf16",
           "Format of weights and rows: bf16, or f32 for exact comparisons. As the coordinator's.");
 ABSL_FLAG(std::string, device, "cpu",
           "What computes: cpu, or cuda:N with the number of a GPU, in a build with CUDA.");
+ABSL_FLAG(
+    bool, cuda_graphs, false,
+    "With --device=cuda:N: launch what comes again and again as CUDA graphs. It changes no token.");
 ABSL_FLAG(int, threads, 0, "Threads that compute; 0: the processors this process may run on.");
 ABSL_FLAG(std::string, cpu_isa, "",
           "Kernels to use: avx512_bf16, avx512, avx2 or portable; empty: the widest there is.");
@@ -107,6 +110,7 @@ absl::StatusOr<std::unique_ptr<Backend>> BackendFromFlags() {
   if (!dtype.ok()) return dtype.status();
   BackendOptions options;
   options.device = absl::GetFlag(FLAGS_device);
+  options.cuda_graphs = absl::GetFlag(FLAGS_cuda_graphs);
   options.compute_dtype = *dtype;
   options.num_threads = absl::GetFlag(FLAGS_threads);
   options.isa = absl::GetFlag(FLAGS_cpu_isa);

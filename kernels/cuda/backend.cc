@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/packed_weights.h"
 #include "kernels/cuda/weight_stream.h"
+#include "kernels/thread_pool.h"
 
 namespace tramontane {
 namespace {
@@ -24,10 +26,12 @@ class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties,
               cudaStream_t stream)
-      : context_({options.device, options.compute_dtype, options.max_rows,
-                  options.max_partial_bytes, options.staging_bytes},
-                 stream),
+      : context_(
+            {options.device, options.compute_dtype, options.max_rows, options.max_partial_bytes,
+             options.staging_bytes, options.graphs, options.max_graphs},
+            stream),
         stream_(context_),
+        host_threads_(options.num_host_threads),
         name_(absl::StrCat("cuda-sm_", properties.major, properties.minor,
                            options.compute_dtype == DType::kF32 ? "-f32" : "")) {}
 
@@ -88,12 +92,12 @@ class CudaBackend final : public Backend {
 
   void Copy(const void* from, void* to, size_t num_bytes) override {
     context_.Use();
-    if (num_bytes == 0 || context_.failed()) return;
-    context_.Check(cudaMemcpyAsync(to, from, num_bytes, cudaMemcpyDefault, context_.stream()),
-                   "copying");
+    if (num_bytes == 0) return;
+    context_.QueueCopy("copying", to, from, num_bytes);
   }
 
   bool failed() const override { return failed_; }
+  ThreadPool* host_threads() override { return &host_threads_; }
 
   void EmbedTokens(const EmbedTokensArgs& args) override { Run(cuda::EmbedTokens, args); }
   void RmsNorm(const RmsNormArgs& args) override { Run(cuda::RmsNorm, args); }
@@ -115,6 +119,7 @@ class CudaBackend final : public Backend {
 
   cuda::Context context_;
   cuda::WeightStream stream_;
+  ThreadPool host_threads_;
   const std::string name_;
   std::atomic<bool> failed_{false};
 };
@@ -173,6 +178,14 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(const CudaBackendOpti
                      options.max_rows, ", ", options.max_partial_bytes, " and ",
                      options.staging_bytes, "; leave them as they are"));
   }
+  if (options.max_graphs < 0 || options.num_host_threads < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected max_graphs and num_host_threads of 0 or more, found ",
+                     options.max_graphs, " and ", options.num_host_threads));
+  }
+  // Read by the runtime when it is first called. Kernels loaded at their first launch would take
+  // memory, and wait for the device, in the middle of a step.
+  (void)setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0);
   const absl::StatusOr<int> count = CountDevices();
   if (!count.ok()) return count.status();
   if (options.device < 0 || options.device >= *count) {

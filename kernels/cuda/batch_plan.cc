@@ -13,6 +13,12 @@ namespace {
 // a long context would keep few blocks busy for long otherwise. No bit depends on it.
 constexpr int64_t kFewQueries = 64;
 
+// A plan is staged in units of so many bytes.
+constexpr int64_t kStagedBytes = 4096;
+// A layer asks for its batch's plan twice. One that was asked for more often has been through some
+// layers: a batch that is new then is not the step's other micro-batch.
+constexpr int64_t kUsesOfALayer = 2;
+
 struct Lists {
   std::vector<PlannedRow> rows;
   std::vector<int32_t> pages;
@@ -71,7 +77,7 @@ void PlanSequence(const SequenceRows& sequence, int64_t group, const KvLayer& ca
 
 // Appends the elements, 16-byte aligned; returns their offset.
 template <typename T>
-size_t Append(const std::vector<T>& elements, std::vector<std::byte>& content) {
+size_t Append(std::span<const T> elements, std::vector<std::byte>& content) {
   const size_t offset = (content.size() + 15) / 16 * 16;
   content.resize(offset + elements.size() * sizeof(T));
   if (!elements.empty()) {
@@ -87,7 +93,7 @@ BatchPlans::~BatchPlans() {
 }
 
 void BatchPlans::Enlarge(Context& context, Slot& slot, int64_t num_bytes) {
-  context.Check(cudaStreamSynchronize(context.stream()), "running queued operations");
+  context.Wait();
   context.Check(cudaFree(slot.bytes), "freeing a batch's plan");
   slot.bytes = nullptr;
   slot.size = 0;
@@ -99,6 +105,17 @@ void BatchPlans::Enlarge(Context& context, Slot& slot, int64_t num_bytes) {
   slot.size = num_bytes;
 }
 
+BatchPlans::Slot& BatchPlans::FindPlace(const Slot::Sizes& sizes) {
+  Slot* oldest = &slots_[0];
+  Slot* alike = nullptr;
+  for (Slot& slot : slots_) {
+    if (slot.last_used < oldest->last_used) oldest = &slot;
+    if (slot.sizes != sizes || slot.num_uses <= kUsesOfALayer) continue;
+    if (alike == nullptr || slot.last_used < alike->last_used) alike = &slot;
+  }
+  return alike != nullptr ? *alike : *oldest;
+}
+
 BatchPlan BatchPlans::Prepare(Context& context, std::span<const SequenceRows> sequences,
                               int64_t num_rows, int64_t num_heads, const KvLayer& cache) {
   Lists lists;
@@ -108,33 +125,34 @@ BatchPlan BatchPlans::Prepare(Context& context, std::span<const SequenceRows> se
     PlanSequence(sequence, num_heads / cache.num_kv_heads, cache, lists);
   }
   content_.clear();
-  const std::vector<size_t> sizes = {lists.rows.size(), lists.few.size(), lists.many.size(),
-                                     lists.pages.size(), static_cast<size_t>(cache.num_kv_heads)};
-  Append(sizes, content_);  // equal contents are of equal lists
-  const size_t rows = Append(lists.rows, content_), few = Append(lists.few, content_),
-               many = Append(lists.many, content_), pages = Append(lists.pages, content_);
+  const Slot::Sizes sizes = {lists.rows.size(), lists.few.size(), lists.many.size(),
+                             static_cast<size_t>(cache.num_kv_heads)};
+  Append<size_t>(sizes, content_);  // equal contents are of equal lists
+  const size_t rows = Append<PlannedRow>(lists.rows, content_),
+               few = Append<PlannedQueries>(lists.few, content_),
+               many = Append<PlannedQueries>(lists.many, content_),
+               pages = Append<int32_t>(lists.pages, content_);
   ++clock_;
-  Slot* oldest = &slots_[0];
   for (Slot& slot : slots_) {
-    if (slot.content == content_) {
-      slot.last_used = clock_;
-      return slot.plan;
-    }
-    if (slot.last_used < oldest->last_used) oldest = &slot;
+    if (slot.content != content_) continue;
+    slot.last_used = clock_;
+    ++slot.num_uses;
+    return slot.plan;
   }
-  Slot& slot = *oldest;
+  Slot& slot = FindPlace(sizes);
   slot.last_used = clock_;
+  slot.num_uses = 1;
+  slot.sizes = sizes;
   const auto size = static_cast<int64_t>(content_.size());
   for (Slot& any : slots_) {
     if (any.size == 0) Enlarge(context, any, kSlotBytes);
   }
   if (size > slot.size) Enlarge(context, slot, 2 * size);
   if (context.failed()) return {};
-  std::byte* const staged = context.Stage(size);
+  // What is staged behind it stays where it is while page tables grow.
+  std::byte* const staged = context.Stage((size / kStagedBytes + 1) * kStagedBytes);
   std::memcpy(staged, content_.data(), content_.size());
-  context.Check(cudaMemcpyAsync(slot.bytes, staged, content_.size(), cudaMemcpyHostToDevice,
-                                context.stream()),
-                "copying a batch's plan");
+  context.QueueCopy("copying a batch's plan", slot.bytes, staged, content_.size());
   slot.content.swap(content_);
   slot.plan.rows = reinterpret_cast<const PlannedRow*>(slot.bytes + rows);
   slot.plan.few = reinterpret_cast<const PlannedQueries*>(slot.bytes + few);

@@ -74,14 +74,21 @@ class BatchPlans {
   // On the device, unless its content is large.
   static constexpr int64_t kSlotBytes = int64_t{4} << 20;
   struct Slot {
+    using Sizes = std::array<size_t, 4>;  // rows, few, many, KV heads
+
     std::vector<std::byte> content;
     BatchPlan plan;
     std::vector<FewSlice> few_slices;
     std::byte* bytes = nullptr;
     int64_t size = 0;
+    Sizes sizes = {};
     int64_t last_used = 0;
+    int64_t num_uses = 0;  // of this content
   };
 
+  // That of a plan alike of the step before, so that the plan of a decode's next step lies where
+  // the last one did and kernels' parameters stay; else the one that was used the longest ago.
+  Slot& FindPlace(const Slot::Sizes& sizes);
   static void Enlarge(Context& context, Slot& slot, int64_t num_bytes);
 
   // Two micro-batches take turns; a third and a fourth are for batches of their last layers.

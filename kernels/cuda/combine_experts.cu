@@ -7,6 +7,21 @@ namespace tramontane::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+// So many pointers travel as a kernel's parameter: a list in pinned memory is read over the bus.
+constexpr int kMaxParameterRows = 128;
+
+// Where the rows are, in order of preference: `stride` bytes apart, in `few`, or in a staged list.
+struct RowPlaces {
+  const std::byte* first = nullptr;
+  int64_t stride = 0;
+  const std::byte* const* staged = nullptr;
+  const std::byte* few[kMaxParameterRows] = {};
+
+  __device__ __forceinline__ const std::byte* row(int64_t r) const {
+    if (first != nullptr) return first + r * stride;
+    return staged != nullptr ? staged[r] : few[r];
+  }
+};
 
 __device__ __forceinline__ void AddSum(const CombineExpertsArgs& args, int64_t index, float moe) {
   args.residual[index] += moe;
@@ -14,11 +29,12 @@ __device__ __forceinline__ void AddSum(const CombineExpertsArgs& args, int64_t i
 }
 
 // Eight elements at a time, of rows of bf16 that are aligned to 16 bytes.
-__device__ __forceinline__ void CombineVector(const CombineExpertsArgs& args, int64_t token,
+__device__ __forceinline__ void CombineVector(const CombineExpertsArgs& args,
+                                              const RowPlaces& places, int64_t token,
                                               int64_t vector) {
   float moe[8] = {};
   for (int64_t r = token * args.top_k; r < (token + 1) * args.top_k; ++r) {
-    const uint4 row = reinterpret_cast<const uint4*>(args.expert_rows[r])[vector];
+    const uint4 row = reinterpret_cast<const uint4*>(places.row(r))[vector];
     const float weight = args.gating_weights[r];
     const uint32_t words[4] = {row.x, row.y, row.z, row.w};
 #pragma unroll
@@ -31,45 +47,63 @@ __device__ __forceinline__ void CombineVector(const CombineExpertsArgs& args, in
   for (int i = 0; i < 8; ++i) AddSum(args, token * args.hidden_size + vector * 8 + i, moe[i]);
 }
 
-// A block of threads a token; `args.expert_rows` is staged.
+// A block of threads a token; args.expert_rows is not read here.
 __global__ void __launch_bounds__(kThreads)
-    CombineExpertsKernel(const CombineExpertsArgs args, bool vectors) {
+    CombineExpertsKernel(const CombineExpertsArgs args, const RowPlaces places, bool vectors) {
   const int64_t token = blockIdx.x;
   if (vectors) {
     for (int64_t i = threadIdx.x; i < args.hidden_size / 8; i += kThreads) {
-      CombineVector(args, token, i);
+      CombineVector(args, places, token, i);
     }
     return;
   }
   for (int64_t i = threadIdx.x; i < args.hidden_size; i += kThreads) {
     float moe = 0;
     for (int64_t r = token * args.top_k; r < (token + 1) * args.top_k; ++r) {
-      moe = fmaf(args.gating_weights[r], LoadElement(args.expert_rows[r], args.row_dtype, i), moe);
+      moe = fmaf(args.gating_weights[r], LoadElement(places.row(r), args.row_dtype, i), moe);
     }
     AddSum(args, token * args.hidden_size + i, moe);
   }
 }
 
+// Rows that are not the backend's memory are staged. `addresses`: all of them, or'ed.
+RowPlaces Place(Context& context, const CombineExpertsArgs& args, int64_t row_bytes,
+                uintptr_t& addresses) {
+  const int64_t num_rows = args.num_tokens * args.top_k;
+  RowPlaces places;
+  const std::byte** list = places.few;
+  if (num_rows > kMaxParameterRows) {
+    list = context.StageArray<const std::byte*>(num_rows);
+    places.staged = list;
+  }
+  bool together = true;
+  for (int64_t r = 0; r < num_rows; ++r) {
+    list[r] = ReadableRow(context, args.expert_rows[r], row_bytes);
+    addresses |= reinterpret_cast<uintptr_t>(list[r]);
+    together = together && list[r] == list[0] + r * row_bytes;
+  }
+  if (!together) return places;
+  RowPlaces in_order;
+  in_order.first = list[0];
+  in_order.stride = row_bytes;
+  return in_order;
+}
+
 }  // namespace
 
 void CombineExperts(Context& context, const CombineExpertsArgs& args) {
-  const int64_t num_rows = args.num_tokens * args.top_k;
-  if (num_rows == 0) return;
+  if (args.num_tokens * args.top_k == 0) return;
   const int64_t row_bytes = args.hidden_size * static_cast<int64_t>(DTypeSize(args.row_dtype));
-  const auto** const rows = context.StageArray<const std::byte*>(num_rows);
   uintptr_t addresses = 0;
-  for (int64_t r = 0; r < num_rows; ++r) {
-    rows[r] = ReadableRow(context, args.expert_rows[r], row_bytes);
-    addresses |= reinterpret_cast<uintptr_t>(rows[r]);
-  }
-  CombineExpertsArgs staged = args;
-  staged.expert_rows = rows;
+  const RowPlaces places = Place(context, args, row_bytes, addresses);
   const bool vectors =
       args.row_dtype == DType::kBF16 && args.hidden_size % 8 == 0 && addresses % 16 == 0;
+  CombineExpertsArgs placed = args;
+  placed.expert_rows = nullptr;
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(args.num_tokens));
   shape.block = dim3(kThreads);
-  Launch(context, "CombineExperts", shape, &CombineExpertsKernel, staged, vectors);
+  Launch(context, "CombineExperts", shape, &CombineExpertsKernel, placed, places, vectors);
 }
 
 }  // namespace tramontane::cuda

@@ -6,6 +6,11 @@
 namespace tramontane::cuda {
 namespace {
 
+// Calls of the first piece after a Finish, as many as a layer without its experts has: the device
+// starts early, and the segment between two hops is one graph. Later pieces come while it works.
+constexpr size_t kFirstPiece = 16;
+constexpr size_t kPiece = 64;
+
 constexpr int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
@@ -17,7 +22,7 @@ Scratch::~Scratch() { (void)cudaFree(bytes_); }
 std::byte* Scratch::Reserve(Context& context, int64_t num_bytes) {
   if (num_bytes <= size_ || context.failed()) return bytes_;
   // Kernels may still use it.
-  context.Check(cudaStreamSynchronize(context.stream()), "running queued operations");
+  context.Wait();
   context.Check(cudaFree(bytes_), "freeing scratch memory");
   bytes_ = nullptr;
   size_ = 0;
@@ -36,7 +41,8 @@ Context::Context(const ContextOptions& options, cudaStream_t stream)
       max_rows(options.max_rows),
       max_partial_bytes(options.max_partial_bytes),
       staging_bytes(options.staging_bytes),
-      stream_(stream) {}
+      stream_(stream),
+      graphs_(options.graphs ? std::make_unique<Graphs>(options.max_graphs) : nullptr) {}
 
 Context::~Context() {
   Use();
@@ -50,6 +56,57 @@ void Context::Check(cudaError_t error, const char* call) {
   if (error == cudaSuccess || failed()) return;
   error_ = error;
   failed_call_ = call;
+}
+
+void Context::Queue(const KernelCall& call) {
+  if (failed()) return;
+  if (graphs_ == nullptr) {
+    Check(cudaLaunchKernel(call.function, call.shape.grid, call.shape.block, call.parameters.data(),
+                           call.shape.shared_bytes, stream_),
+          call.name);
+    return;
+  }
+  list_.AddKernel(call);
+  SubmitPiece();
+}
+
+void Context::QueueCopy(const char* name, void* to, const void* from, size_t num_bytes) {
+  if (failed()) return;
+  if (graphs_ == nullptr) {
+    Check(cudaMemcpyAsync(to, from, num_bytes, cudaMemcpyDefault, stream_), name);
+    return;
+  }
+  list_.AddCopy(name, to, from, num_bytes);
+  SubmitPiece();
+}
+
+void Context::Record(cudaEvent_t event) {
+  Submit();
+  Check(cudaEventRecord(event, stream_), "recording an event");
+}
+
+void Context::Wait() {
+  Submit();
+  Check(cudaStreamSynchronize(stream_), "running queued operations");
+}
+
+void Context::SubmitPiece() {
+  if (list_.size() >= (submitted_ ? kPiece : kFirstPiece)) Submit();
+}
+
+void Context::Submit() {
+  if (list_.size() == 0) return;
+  if (!failed()) {
+    submitted_ = true;
+    if (const auto launched = graphs_->Launch(list_, stream_)) {
+      Check(*launched, "launching a graph");
+    } else {
+      const char* name = "";
+      const cudaError_t error = list_.LaunchEach(stream_, &name);
+      Check(error, name);
+    }
+  }
+  list_.Clear();
 }
 
 std::byte* Context::Stage(int64_t num_bytes) {
@@ -77,7 +134,8 @@ std::byte* Context::Stage(int64_t num_bytes) {
 }
 
 void Context::Finish() {
-  Check(cudaStreamSynchronize(stream_), "running queued operations");
+  Wait();
+  submitted_ = false;
   used_ = 0;
   // The last block, at least as large as all others, serves alone from now on.
   while (blocks_.size() > 1) {

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "kernels/cuda/batch_plan.h"
+#include "kernels/cuda/graphs.h"
+#include "kernels/cuda/launch_list.h"
 #include "model/dtype.h"
 
 namespace tramontane::cuda {
@@ -34,6 +36,8 @@ struct ContextOptions {
   int64_t max_rows = 0;
   int64_t max_partial_bytes = 0;
   int64_t staging_bytes = 0;
+  bool graphs = false;
+  int max_graphs = 0;
 };
 
 // Used by one thread at a time. Once an operation has failed, nothing more is queued.
@@ -48,7 +52,15 @@ class Context {
   // Makes the device the calling thread's current one.
   void Use() { Check(cudaSetDevice(device), "cudaSetDevice"); }
 
-  cudaStream_t stream() const { return stream_; }
+  // Queue a kernel, or a copy between places that the device reaches. With graphs they are listed,
+  // and submitted a piece of the list at a time. Nothing is queued after an error.
+  void Queue(const KernelCall& call);
+  void QueueCopy(const char* name, void* to, const void* from, size_t num_bytes);
+  // Queues the event behind what has been queued.
+  void Record(cudaEvent_t event);
+  // Waits until all that has been queued has run.
+  void Wait();
+
   bool failed() const { return error_ != cudaSuccess; }
   cudaError_t error() const { return error_; }
   const char* failed_call() const { return failed_call_; }
@@ -88,8 +100,14 @@ class Context {
     bool pinned;
   };
   void ReleaseBlocks();
+  // What is listed goes to the stream: once it is enough for a piece, or whatever it is.
+  void SubmitPiece();
+  void Submit();
 
   cudaStream_t stream_;
+  const std::unique_ptr<Graphs> graphs_;  // null: calls are not listed
+  LaunchList list_;
+  bool submitted_ = false;  // a piece since the last Finish
   cudaError_t error_ = cudaSuccess;
   const char* failed_call_ = "";
   std::vector<Block> blocks_;  // staging; the last is being filled

@@ -1,41 +1,44 @@
-// Starts kernels on a context's stream.
+// Queues kernels in a context.
 #ifndef TRAMONTANE_KERNELS_CUDA_LAUNCH_CUH_
 #define TRAMONTANE_KERNELS_CUDA_LAUNCH_CUH_
 
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <type_traits>
 
 #include "kernels/cuda/context.h"
+#include "kernels/cuda/kernel_function.cuh"
 
 namespace tramontane::cuda {
 
-struct LaunchShape {
-  dim3 grid;
-  dim3 block;
-  size_t shared_bytes = 0;  // dynamic
-};
+// Zeros padding, where the compiler can, so that equal parameters are of equal bytes: a graph's
+// node whose parameters have not changed is left alone.
+template <typename T>
+void ClearPadding(T& value) {
+#if __has_builtin(__builtin_clear_padding)
+  __builtin_clear_padding(&value);
+#endif
+}
 
 // Queues `kernel(args…)`. Does nothing after an error, which stays in the context. `name` is for
 // the error's message.
 template <typename... Parameters, typename... Args>
 void Launch(Context& context, const char* name, const LaunchShape& shape,
             void (*kernel)(Parameters...), const Args&... args) {
-  constexpr size_t kBytesWithoutLeave = 48 << 10;
+  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "they are copied as bytes");
+  static_assert((size_t{0} + ... + sizeof(Parameters)) <= 4096, "parameters of a kernel");
   if (context.failed()) return;
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
-  if (shape.shared_bytes > kBytesWithoutLeave) {
-    context.Check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                       cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       static_cast<int>(shape.shared_bytes)),
-                  name);
-  }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = shape.grid;
-  config.blockDim = shape.block;
-  config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = context.stream();
-  context.Check(cudaLaunchKernelEx(&config, kernel, Parameters(args)...), name);
+  const void* const function = KernelFunction(context, name, shape, kernel);
+  const auto queue = [&](Parameters... values) {
+    (ClearPadding(values), ...);
+    void* parameters[] = {&values...};
+    const size_t sizes[] = {sizeof(Parameters)...};
+    context.Queue({name, function, shape, parameters, sizes});
+  };
+  queue(args...);
 }
 
 constexpr unsigned DivideUp(int64_t value, int64_t by) {

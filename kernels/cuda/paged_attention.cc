@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
+#include <utility>
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/operations.h"
@@ -12,14 +14,15 @@ namespace tramontane::cuda {
 namespace {
 
 void AttendSlice(Context& context, const FewSlice& slice, Attention attention) {
-  std::byte* const partials = context.partials.Reserve(
-      context, std::max(context.max_partial_bytes, slice.num_partials * kPartialBytes));
+  const int64_t max_partials =
+      std::max(context.max_partial_bytes / kPartialBytes, slice.num_partials);
+  std::byte* const partials = context.partials.Reserve(context, max_partials * kPartialBytes);
   attention.few = attention.plan.few + slice.first;
   attention.num_few = slice.count;
   attention.max_splits = slice.max_splits;
   attention.partial_sums = reinterpret_cast<float*>(partials);
   attention.partial_stats =
-      reinterpret_cast<float2*>(attention.partial_sums + slice.num_partials * kMaxBf16HeadDim);
+      reinterpret_cast<float2*>(attention.partial_sums + max_partials * kMaxBf16HeadDim);
   AttendFew(context, attention);
 }
 
@@ -40,13 +43,15 @@ void PagedAttention(Context& context, const PagedAttentionArgs& args) {
   attention.scale = 1.0f / std::sqrt(static_cast<float>(cache.head_dim));
   attention.plan =
       context.plans.Prepare(context, args.sequences, args.num_tokens, args.num_heads, cache);
+  // No business of the kernels, to whose parameters it would lend an address that often changes.
+  const std::span<const FewSlice> slices = std::exchange(attention.plan.few_slices, {});
   const bool in_bf16 = context.compute_dtype == DType::kBF16 && cache.dtype == DType::kBF16 &&
                        cache.head_dim % 8 == 0 && cache.head_dim <= kMaxBf16HeadDim;
   if (!in_bf16) {
     AttendInFloat(context, attention, args.num_tokens);
     return;
   }
-  for (const FewSlice& slice : attention.plan.few_slices) AttendSlice(context, slice, attention);
+  for (const FewSlice& slice : slices) AttendSlice(context, slice, attention);
   if (attention.plan.num_many > 0) AttendMany(context, attention);
 }
 

@@ -57,7 +57,7 @@ void PrepareFrequencies(Context& context, double rope_theta, int64_t head_dim) {
   if (context.rope_theta == rope_theta && context.head_dim == head_dim) return;
   const std::vector<float> frequencies = InverseFrequencies(rope_theta, head_dim);
   const size_t num_bytes = frequencies.size() * sizeof(float);
-  context.Check(cudaStreamSynchronize(context.stream()), "running queued operations");
+  context.Wait();
   context.Check(cudaFree(context.inverse_frequencies), "freeing rotary frequencies");
   context.inverse_frequencies = nullptr;
   void* bytes = nullptr;
@@ -68,9 +68,7 @@ void PrepareFrequencies(Context& context, double rope_theta, int64_t head_dim) {
   context.head_dim = head_dim;
   std::byte* const staged = context.Stage(static_cast<int64_t>(num_bytes));
   std::memcpy(staged, frequencies.data(), num_bytes);
-  context.Check(cudaMemcpyAsync(context.inverse_frequencies, staged, num_bytes,
-                                cudaMemcpyHostToDevice, context.stream()),
-                "copying rotary frequencies");
+  context.QueueCopy("copying rotary frequencies", context.inverse_frequencies, staged, num_bytes);
 }
 
 }  // namespace

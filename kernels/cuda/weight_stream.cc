@@ -20,7 +20,7 @@ int64_t RowBytes(const TensorView& tensor) {
 }  // namespace
 
 WeightStream::~WeightStream() {
-  (void)cudaStreamSynchronize(context_.stream());
+  context_.Wait();
   for (const Side& side : sides_) {
     if (side.free != nullptr) (void)cudaEventDestroy(side.free);
   }
@@ -69,14 +69,12 @@ absl::Status WeightStream::Pack(const TensorView& tensor, RowPlacement placement
     const int64_t count = std::min(rows_at_once, tensor.shape[0] - row);
     std::memcpy(side.pinned.bytes(), tensor.bytes + row * row_bytes,
                 static_cast<size_t>(count * row_bytes));
-    context_.Check(cudaMemcpyAsync(side.device.bytes(), side.pinned.bytes(),
-                                   static_cast<size_t>(count * row_bytes), cudaMemcpyHostToDevice,
-                                   context_.stream()),
-                   "copying weights");
+    context_.QueueCopy("copying weights", side.device.bytes(), side.pinned.bytes(),
+                       static_cast<size_t>(count * row_bytes));
     LaunchPackRows(context_,
                    {side.device.bytes(), packed, tensor.dtype, context_.compute_dtype, placement,
                     first_row + row, count, tensor.shape[1], padded_in_features});
-    context_.Check(cudaEventRecord(side.free, context_.stream()), "recording an event");
+    context_.Record(side.free);
   }
   return DeviceStatus();
 }
@@ -88,10 +86,8 @@ absl::Status WeightStream::CopyBytes(const TensorView& tensor, std::byte* to) {
     Side& side = Next();
     const auto count = static_cast<size_t>(std::min(kSideBytes, num_bytes - done));
     std::memcpy(side.pinned.bytes(), tensor.bytes + done, count);
-    context_.Check(cudaMemcpyAsync(to + done, side.pinned.bytes(), count, cudaMemcpyHostToDevice,
-                                   context_.stream()),
-                   "copying weights");
-    context_.Check(cudaEventRecord(side.free, context_.stream()), "recording an event");
+    context_.QueueCopy("copying weights", to + done, side.pinned.bytes(), count);
+    context_.Record(side.free);
   }
   return DeviceStatus();
 }

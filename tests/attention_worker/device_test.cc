@@ -107,6 +107,7 @@ TEST_P(DeviceTest, BitsDoNotDependOnHowTheWorkIsCut) {
   ASSERT_EQ(alone.size(), specs.size());
   ModelOptions other = options;  // experts on the other side
   other.local_experts = !options.local_experts;
+  other.cuda_graphs = true;
   other.attention.ping_pong_min_rows = 2;
   other.attention.kv_block_size = 48;
   other.placement = [](const MixtralConfig& config) { return EvenPlacement(config, 2); };

@@ -10,14 +10,21 @@ namespace tramontane {
 namespace {
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const ModelOptions& options) {
-  if (options.backend == "cuda") return CreateCudaBackend({options.compute_dtype, 0});
+  if (options.backend == "cuda") {
+    return CreateBackend({.device = "cuda:0",
+                          .compute_dtype = options.compute_dtype,
+                          .num_threads = 2,
+                          .isa = "",
+                          .cuda_graphs = options.cuda_graphs});
+  }
   if (options.backend == "reference") return CreateReferenceBackend(options.compute_dtype);
   // On a machine with a GPU, tests/gpu/run.sh.
   const char* const device = std::getenv("TRAMONTANE_TEST_DEVICE");
   return CreateBackend({.device = device != nullptr ? device : "cpu",
                         .compute_dtype = options.compute_dtype,
                         .num_threads = 2,
-                        .isa = ""});
+                        .isa = "",
+                        .cuda_graphs = false});
 }
 
 absl::Status PackLocalExperts(ModelUnderTest& model) {

@@ -27,6 +27,7 @@ Placement EvenPlacement(const MixtralConfig& config, int num_workers);
 struct ModelOptions {
   std::string backend = "cpu";  // or "reference", "cuda"
   DType compute_dtype = DType::kF32;
+  bool cuda_graphs = false;
   AttentionWorkerOptions attention = {.kv_cache_tokens = 4096, .max_step_tokens = 512};
   int max_batch_rows = 65'536;
   // Experts on the attention's own backend; the placement then serves nothing.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include "kernels/backend.h"
 #include "kernels/combine_experts.h"
 #include "kernels/routed_experts.h"
+#include "kernels/thread_pool.h"
 #include "tests/kernels/test_tensors.h"
 
 namespace tramontane {
@@ -35,6 +37,29 @@ TEST(CudaBackendOptionsTest, ABoundOfNothingIsAnInvalidArgument) {
   CudaBackendOptions options;
   options.max_rows = 0;
   EXPECT_EQ(CreateCudaBackend(options).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(CudaBackendOptionsTest, FewerThanNoGraphsAreAnInvalidArgument) {
+  CudaBackendOptions options;
+  options.max_graphs = -1;
+  EXPECT_EQ(CreateCudaBackend(options).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(CudaBackendTest, TheHostHasAsManyThreadsAsItIsTold) {
+  CudaBackendOptions options;
+  options.num_host_threads = 3;
+  const auto backend = CreateCudaBackend(options);
+  ASSERT_TRUE(backend.ok());
+  EXPECT_EQ((*backend)->host_threads()->num_threads(), 3);
+  EXPECT_GE(backend_->host_threads()->num_threads(), 1);
+}
+
+TEST_F(CudaBackendTest, KernelsAreLoadedBeforeTheyAreNeededUnlessTheEnvironmentSaysOtherwise) {
+  EXPECT_STREQ(std::getenv("CUDA_MODULE_LOADING"), "EAGER");
+  setenv("CUDA_MODULE_LOADING", "LAZY", /*overwrite=*/1);
+  EXPECT_TRUE(CreateCudaBackend({}).ok());
+  EXPECT_STREQ(std::getenv("CUDA_MODULE_LOADING"), "LAZY");
+  unsetenv("CUDA_MODULE_LOADING");
 }
 
 TEST_F(CudaBackendTest, NamesTellTheDeviceAndTheDtypeThatDecideTheBits) {

@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <utility>
 
 #include "tests/kernels/host_memory_backend.h"
@@ -8,7 +9,10 @@ namespace tramontane {
 std::vector<KernelsCase> AllKernels() { return {{"cuda", DType::kBF16}, {"cuda", DType::kF32}}; }
 
 std::unique_ptr<Backend> MakeKernels(const KernelsCase& kernels_case) {
-  auto backend = CreateCudaBackend({kernels_case.compute_dtype, 0});
+  CudaBackendOptions options;
+  options.compute_dtype = kernels_case.compute_dtype;
+  options.graphs = std::getenv("TRAMONTANE_TEST_GRAPHS") != nullptr;
+  auto backend = CreateCudaBackend(options);
   return backend.ok() ? WithHostMemory(*std::move(backend)) : nullptr;
 }
 

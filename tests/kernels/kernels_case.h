@@ -20,7 +20,7 @@ struct KernelsCase {
 // Each test program links one definition of these: cpu_kernels_case.cc or cuda_kernels_case.cc.
 std::vector<KernelsCase> AllKernels();
 // Takes memory of the host. Of the CPU with two threads, so that work is shared out even on a
-// machine with one processor. Null where the machine lacks what the case needs: "no CUDA device".
+// machine with one processor; of CUDA with graphs where TRAMONTANE_TEST_GRAPHS is set. Null where the machine lacks what the case needs: "no CUDA device".
 std::unique_ptr<Backend> MakeKernels(const KernelsCase& kernels_case);
 // Whether kernels are emulated, which takes long: tests then leave out what is large.
 bool KernelsAreEmulated();

@@ -98,6 +98,29 @@ void AddSmall(ModelKernels* model, std::vector<Measurement>& all) {
   }
 }
 
+// Decode steps without their experts: what launches cost beside the kernels, where the host waits
+// behind every layer, as for a hop, and where it waits once. `how` says how they are launched.
+void AddSegments(const char* how, Backend* backend, ModelKernels* model,
+                 std::vector<Measurement>& all) {
+  constexpr int kLayers = ModelKernels::kDistinctLayers;
+  constexpr double kWeights =
+      1.0 * ModelKernels::kHidden * (ModelKernels::kQkv + ModelKernels::kHidden);
+  for (const int64_t rows : {1, 8, 32}) {
+    for (const bool hops : {true, false}) {
+      all.push_back({absl::StrFormat("%d layers of %d rows, %s, %s", kLayers, rows,
+                                     hops ? "a wait each" : "one wait", how),
+                     2 * kWeights * kLayers, 2 * kWeights * kLayers * static_cast<double>(rows),
+                     [=] {
+                       for (int layer = 0; layer < kLayers; ++layer) {
+                         model->AttentionLayer(rows, /*context=*/512);
+                         if (hops) (void)backend->Finish();
+                       }
+                       (void)backend->Finish();
+                     }});
+    }
+  }
+}
+
 std::string Json(double bandwidth, const std::vector<Measurement>& all) {
   std::string json =
       absl::StrFormat("{\n  \"copy_bytes_per_s\": %.4g,\n  \"kernels\": [", bandwidth);
@@ -112,29 +135,59 @@ std::string Json(double bandwidth, const std::vector<Measurement>& all) {
   return json + "\n  ]\n}\n";
 }
 
-int Main(const std::string& json_file) {
-  auto backend = CreateCudaBackend({});
-  if (!backend.ok()) {
-    std::fprintf(stderr, "%s\n", std::string(backend.status().message()).c_str());
-    return kExitNoDevice;
-  }
-  ModelKernels model(backend->get(), kMaxRows);
-  int64_t copied = 0;
-  const double copy_seconds = SecondsOf(backend->get(), [&] { copied = model.CopyHalf(); });
-  const double bandwidth = static_cast<double>(copied) / copy_seconds;
-  std::printf("copy bandwidth, read and written: %.0f GB/s\n", bandwidth / 1e9);
-  std::vector<Measurement> all;
-  AddExperts(&model, all);
-  AddMatrices(&model, all);
-  AddAttention(&model, all);
-  AddSmall(&model, all);
+// Fills in the seconds of each, and prints them.
+void Measure(Backend* backend, double bandwidth, std::vector<Measurement>& all) {
   for (Measurement& m : all) {
-    m.seconds = SecondsOf(backend->get(), m.queue);
+    m.seconds = SecondsOf(backend, m.queue);
     std::printf("%-40s %9.1f us %7.0f GB/s %5.2f of copy %7.1f TFLOP/s\n", m.name.c_str(),
                 m.seconds * 1e6, m.bytes / m.seconds / 1e9, m.bytes / m.seconds / bandwidth,
                 m.flops / m.seconds / 1e12);
     std::fflush(stdout);
   }
+}
+
+// Segments with graphs, on a backend of their own.
+absl::StatusOr<std::vector<Measurement>> MeasureGraphs(double bandwidth) {
+  CudaBackendOptions options;
+  options.graphs = true;
+  auto backend = CreateCudaBackend(options);
+  if (!backend.ok()) return backend.status();
+  ModelKernels model(backend->get(), kMaxRows);
+  std::vector<Measurement> all;
+  AddSegments("graphs", backend->get(), &model, all);
+  Measure(backend->get(), bandwidth, all);
+  for (Measurement& m : all) m.queue = nullptr;
+  return all;
+}
+
+int Main(const std::string& json_file) {
+  std::vector<Measurement> all;
+  double bandwidth = 0;
+  {
+    auto backend = CreateCudaBackend({});
+    if (!backend.ok()) {
+      std::fprintf(stderr, "%s\n", std::string(backend.status().message()).c_str());
+      return kExitNoDevice;
+    }
+    ModelKernels model(backend->get(), kMaxRows);
+    int64_t copied = 0;
+    const double copy_seconds = SecondsOf(backend->get(), [&] { copied = model.CopyHalf(); });
+    bandwidth = static_cast<double>(copied) / copy_seconds;
+    std::printf("copy bandwidth, read and written: %.0f GB/s\n", bandwidth / 1e9);
+    AddExperts(&model, all);
+    AddMatrices(&model, all);
+    AddAttention(&model, all);
+    AddSmall(&model, all);
+    AddSegments("no graphs", backend->get(), &model, all);
+    Measure(backend->get(), bandwidth, all);
+  }
+  // The memory of the first is free again.
+  const auto graphs = MeasureGraphs(bandwidth);
+  if (!graphs.ok()) {
+    std::fprintf(stderr, "error: %s\n", std::string(graphs.status().message()).c_str());
+    return 1;
+  }
+  all.insert(all.end(), graphs->begin(), graphs->end());
   if (!json_file.empty()) std::ofstream(json_file) << Json(bandwidth, all);
   return 0;
 }

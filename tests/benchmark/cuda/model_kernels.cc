@@ -23,6 +23,7 @@ constexpr int64_t kBlockSize = 16;
 constexpr int64_t kCacheTokens = 131072;  // 512 MiB of keys and values
 constexpr int64_t kLargeBytes = int64_t{4} << 30;
 constexpr size_t kCopies = 6;
+static_assert(2 * ModelKernels::kDistinctLayers == kCopies);
 
 void RequireOk(const absl::Status& status) {
   if (status.ok()) return;
@@ -210,6 +211,17 @@ void ModelKernels::PagedAttention(int64_t num_sequences, int64_t num_rows, int64
   args.output = normed_.bytes();
   args.output_dtype = DType::kBF16;
   backend_->PagedAttention(args);
+}
+
+void ModelKernels::AttentionLayer(int64_t num_rows, int64_t context) {
+  CombineExperts(num_rows);
+  RmsNorm(num_rows);
+  MatMul(Matrix::kQkv, num_rows);
+  RopeAndCache(num_rows, 1, context);
+  PagedAttention(num_rows, 1, context);
+  MatMul(Matrix::kOutput, num_rows);
+  RmsNorm(num_rows);
+  RouteTopK(num_rows);
 }
 
 int64_t ModelKernels::CopyHalf() {

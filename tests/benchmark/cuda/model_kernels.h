@@ -34,6 +34,10 @@ class ModelKernels {
   // Sequences of `context` positions, of which the last `num_rows` are in the batch.
   void RopeAndCache(int64_t num_sequences, int64_t num_rows, int64_t context);
   void PagedAttention(int64_t num_sequences, int64_t num_rows, int64_t context);
+  // What a layer queues between two hops for `num_rows` sequences of `context` positions. After
+  // kDistinctLayers of them, and nothing else, the matrices are those of the first again.
+  static constexpr int kDistinctLayers = 3;
+  void AttentionLayer(int64_t num_rows, int64_t context);
   // The device's memory from one half of a buffer to the other; bytes moved, read and written.
   int64_t CopyHalf();
 

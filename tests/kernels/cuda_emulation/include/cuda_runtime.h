@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <vector>
 
 #include "tests/kernels/cuda_emulation/block_of_fibers.h"
 
@@ -66,6 +67,16 @@ enum { cudaHostAllocPortable = 1, cudaHostAllocMapped = 2 };
 enum { cudaEventDisableTiming = 2, cudaStreamNonBlocking = 1 };
 using cudaStream_t = void*;
 using cudaEvent_t = void*;
+using cudaGraph_t = struct EmulatedGraph*;
+using cudaGraphNode_t = struct EmulatedNode*;
+using cudaGraphExec_t = struct EmulatedExec*;
+struct cudaKernelNodeParams {
+  void* func;
+  dim3 gridDim, blockDim;
+  unsigned sharedMemBytes;
+  void** kernelParams;
+  void** extra;
+};
 struct cudaDeviceProp {
   char name[256];
   int major, minor;
@@ -75,6 +86,24 @@ struct cudaDeviceProp {
 // after the other, when somebody waits for anything. Device memory is out of the host's reach but
 // while work runs; pinned memory is not.
 void EmulatedEnqueue(std::function<void()> work);
+
+// How to call a kernel, which is declared before it is launched or put into a graph.
+struct EmulatedKernel {
+  void (*call)(const void* function, void** parameters) = nullptr;
+  std::vector<size_t> parameter_sizes;
+};
+void EmulatedDeclare(const void* function, const EmulatedKernel& kernel);
+
+// What has been done with graphs, and without.
+struct EmulatedCounts {
+  int graphs = 0;          // instantiated
+  int graph_launches = 0;  // of whole graphs
+  int node_updates = 0;    // of instantiated graphs
+  int launches = 0;        // of kernels by themselves
+};
+EmulatedCounts EmulatedGraphCounts();
+// Fails, from now on, the instantiation or the launch of graphs.
+void EmulateGraphErrors(cudaError_t instantiate, cudaError_t launch);
 
 // From now on allocations that would take more than so many bytes in all fail.
 void EmulatedLimitMemory(size_t max_bytes);
@@ -96,6 +125,8 @@ cudaError_t cudaFreeHost(void* bytes);
 cudaError_t cudaMemset(void* bytes, int value, size_t size);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind,
                             cudaStream_t stream);
+cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** parameters,
+                             size_t shared_bytes, cudaStream_t stream);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDeviceCount(int* count);
@@ -109,6 +140,23 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
+// Graphs are chains: a node depends on the one that was added before it, and on no other.
+cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph,
+                                   const cudaGraphNode_t* before, size_t num_before,
+                                   const cudaKernelNodeParams* params);
+cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t* node, cudaGraph_t graph,
+                                     const cudaGraphNode_t* before, size_t num_before, void* to,
+                                     const void* from, size_t size, cudaMemcpyKind kind);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
+                                 unsigned long long flags);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node,
+                                             const cudaKernelNodeParams* params);
+cudaError_t cudaGraphExecMemcpyNodeSetParams1D(cudaGraphExec_t exec, cudaGraphNode_t node, void* to,
+                                               const void* from, size_t size, cudaMemcpyKind kind);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
 
