@@ -277,6 +277,8 @@ def main(arguments):
     # So that servers and files do not stay behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     measurement = Measurement(options)
+    # As many as an earlier part had: its device memory may not be free again yet.
+    options.layers = options.layers or measurement.results.get("layers", 0)
     memory = options.memory
     if not os.access(memory, os.W_OK) or _host_bytes(memory) < 2 * bounds.Sizes.of(options.config).layer_bytes:
         memory = options.out  # a disk, whose pages are in memory once they are written
