@@ -1,8 +1,8 @@
 """golden_tokens.py BIN DEVICE [CHECKPOINT…]: the golden checkpoints on a device, through real servers.
 
-Starts the programs of the folder BIN with --device=DEVICE on each checkpoint of tests/golden, or those named, in one process
-and as a coordinator with two expert workers over gRPC, all in float32, and holds the greedy tokens of `generate`
-against those of Hugging Face Transformers. Exit code 1 where any differs, or a program fails.
+Starts the programs of the folder BIN with --device=DEVICE on each checkpoint of tests/golden, or those named, in one
+process and as a coordinator with two expert workers over gRPC, all in float32, and holds the greedy tokens of
+`generate` against those of Hugging Face Transformers. Exit code 1 where any differs, or a program fails.
 """
 
 import json

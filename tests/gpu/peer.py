@@ -1,8 +1,9 @@
 """peer.py OUT [OPTION…]: the speed of Hugging Face Transformers on this GPU, as OUT/peer.json.
 
 The same config as speed.py's, with as many layers, random bf16 weights made on the device, Transformers' defaults
-for attention and experts, and its dynamic cache: tokens a second of greedy decode at some batch sizes, from the difference
-of two lengths of generate(), and of the prefill of one prompt. Each figure is written as soon as it is there.
+for attention and experts, and its dynamic cache: tokens a second of greedy decode at some batch sizes, from the
+difference of two lengths of generate(), and of the prefill of one prompt. Each figure is written as soon as it is
+there.
 Exits with 3 where PyTorch, Transformers or a device lacks, with 1 where a figure failed.
 """
 
@@ -35,7 +36,8 @@ def _config(options):
 
 
 def _make_model(torch, transformers, config):
-    fields = {name: value for name, value in config.items() if name not in ("architectures", "model_type", "torch_dtype")}
+    others = ("architectures", "model_type", "torch_dtype")
+    fields = {name: value for name, value in config.items() if name not in others}
     # No token ends a sequence.
     made = transformers.MixtralConfig(**fields, bos_token_id=1, eos_token_id=None, pad_token_id=0)
     with torch.device("cuda"):
@@ -82,7 +84,8 @@ class Peer:
     def prefill(self, num_tokens, repeats):
         def run():
             prompts = self._prompts(1, num_tokens)
-            return self._seconds(lambda: self._model(prompts, use_cache=True, logits_to_keep=1).logits.argmax(-1).item())
+            return self._seconds(
+                lambda: self._model(prompts, use_cache=True, logits_to_keep=1).logits.argmax(-1).item())
 
         run()
         return statistics.median(run() for _ in range(repeats))
@@ -135,14 +138,13 @@ def main(arguments):
     torch.manual_seed(1)
     begun = time.monotonic()
     try:
+        model = _make_model(torch, transformers, config)
+        torch.cuda.synchronize()
+        results.update(make_s=time.monotonic() - begun, device_bytes=torch.cuda.memory_allocated(),
+                       attention=str(getattr(model.config, "_attn_implementation", None)),
+                       experts=str(getattr(model.config, "_experts_implementation", None)))
+        print(json.dumps(results), flush=True)
         with torch.inference_mode():
-            model = _make_model(torch, transformers, config)
-            torch.cuda.synchronize()
-            results.update(
-                make_s=time.monotonic() - begun, device_bytes=torch.cuda.memory_allocated(),
-                attention=str(getattr(model.config, "_attn_implementation", None)),
-                experts=str(getattr(model.config, "_experts_implementation", None)))
-            print(json.dumps(results), flush=True)
             _measure(options, Peer(torch, model, config["vocab_size"]), results, path)
     except Exception as error:
         results["errors"].append(f"making the model: {error}"[:500])

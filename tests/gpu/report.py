@@ -22,7 +22,50 @@ def collect(directory):
                   "failed": tests.get("failures", 0)},
         "peak": _read(directory / "peak.json"),
         "benchmark": _read(directory / "benchmark.json"),
+        "speed": _read(directory / "speed.json"),
+        "peer": _read(directory / "peer.json"),
     }
+
+
+def _speed_lines(speed, peer):
+    """Whole requests beside their bounds, their targets and the peer. What failed or was left out has a line."""
+    if not speed and not peer:
+        return []
+    lines = ["", "## Whole requests", ""]
+    if "layers" in speed:
+        lines.append(f"Mixtral with {speed['layers']} of {speed['layers_of_model']} layers, "
+                     f"{speed['weight_bytes'] / 1e9:.1f} GB of bf16; on the host {speed['distinct_layers']} layers, "
+                     f"{speed['written_bytes'] / 1e9:.1f} GB, written in {speed['write_s']:.0f} s.")
+    peers = {(figure["kind"], figure["batch"]): figure["tokens_per_s"] for figure in peer.get("figures", ())}
+    if peer:
+        lines.append(f"Peer: {peer['library']}, {peer['layers']} layers, attention {peer.get('attention')}, "
+                     f"experts {peer.get('experts')}, dynamic cache.")
+    lines += ["", "| experts | work | tok/s | bound | fraction | target | peer tok/s | over peer |",
+              "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    shown = set()
+    for part, measured in speed.get("parts", {}).items():
+        for figure in measured["figures"]:
+            shown.add((figure["kind"], figure["batch"]))
+            rate, of_peer = figure["tokens_per_s"], peers.get((figure["kind"], figure["batch"]))
+            work = (f"prefill, {figure['prompt_tokens']} tokens" if figure["kind"] == "prefill"
+                    else f"decode, batch {figure['batch']}, {figure['touched_experts'] or 0:.2f} experts a layer")
+            lines.append(f"| {part} | {work} | {rate:.1f} | {_number(figure['bound_tokens_per_s'], 1)} | "
+                         f"{_number(figure['fraction'])} | {_number(figure['target'])} | {_number(of_peer, 1)} | "
+                         f"{_number(rate / of_peer if of_peer else None)} |")
+    lines += [f"| peer alone | {kind}, batch {batch} | | | | | {rate:.1f} | |"
+              for (kind, batch), rate in peers.items() if (kind, batch) not in shown]
+    lines.append("")
+    for part, measured in speed.get("parts", {}).items():
+        if "load_s" in measured:
+            speed_of_load = measured["load_bytes_per_s"] / 1e9
+            lines.append(f"- {part}: loaded in {measured['load_s']:.1f} s, {speed_of_load:.2f} GB/s.")
+        lines += [f"- {part}: FAILED: {error.splitlines()[0]}" for error in measured.get("errors", ()) if error]
+        lines += [f"- {part}: left out: no time for {what}." for what in measured.get("left_out", ())]
+    return lines + [f"- peer: FAILED: {error.splitlines()[0]}" for error in peer.get("errors", ()) if error]
+
+
+def _number(value, digits=2):
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def page(results):
@@ -33,12 +76,13 @@ def page(results):
     lines += ["", f"Tests of kernels: {tests['run']} run, {tests['failed']} failed, {tests['skipped']} skipped."]
     if peak:
         lines.append(f"{peak['device']}: bf16 products at {peak['bf16_flop_per_s'] / 1e12:.0f} TFLOP/s.")
+    lines += _speed_lines(results["speed"], results["peer"])
     if not benchmark:
-        return "\n".join(lines + ["", "No device was measured.", ""])
-    lines += [f"Copy bandwidth: {benchmark['copy_bytes_per_s'] / 1e9:.0f} GB/s.", "",
+        return "\n".join(lines + ["", "No kernels were measured.", ""])
+    lines += ["", f"Copy bandwidth: {benchmark['copy_bytes_per_s'] / 1e9:.0f} GB/s.", "",
               "| kernel | µs | GB/s | of copy | TFLOP/s | of peak |",
               "| --- | --- | --- | --- | --- | --- |"]
-    for kernel in benchmark["kernels"]:
+    for kernel in benchmark.get("kernels", ()):
         of_peak = kernel["flop_per_s"] / peak["bf16_flop_per_s"] if peak else 0
         lines.append(f"| {kernel['name']} | {kernel['seconds'] * 1e6:.1f} | "
                      f"{kernel['bytes_per_s'] / 1e9:.0f} | {kernel['of_bandwidth']:.2f} | "

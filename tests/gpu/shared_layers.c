@@ -37,10 +37,19 @@ static void* Share(Mmap real, void* map, size_t length, int protection, int flag
   return map;
 }
 
-void* mmap(void* address, size_t length, int protection, int flags, int fd, off_t offset) {
+static void* MapOrShare(void* address, size_t length, int protection, int flags, int fd, off_t offset) {
   const Mmap real = (Mmap)dlsym(RTLD_NEXT, "mmap");
   void* const map = real(address, length, protection, flags, fd, offset);
   const int whole_file = fd >= 0 && offset == 0 && address == NULL;
   if (map == MAP_FAILED || !whole_file || protection != PROT_READ || flags != MAP_PRIVATE) return map;
   return Share(real, map, length, protection, flags, fd);
+}
+
+void* mmap(void* address, size_t length, int protection, int flags, int fd, off_t offset) {
+  return MapOrShare(address, length, protection, flags, fd, offset);
+}
+
+// The same function under the name that programs with 64-bit file offsets ask for.
+void* mmap64(void* address, size_t length, int protection, int flags, int fd, off_t offset) {
+  return MapOrShare(address, length, protection, flags, fd, offset);
 }

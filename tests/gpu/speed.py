@@ -6,7 +6,7 @@ OUT/speed.json, each as soon as it is measured. Beside each stands its bound: fo
 read over the copy bandwidth of OUT/benchmark.json, for prefill the operations over the bf16 products a second of
 OUT/peak.json. As many layers of Mixtral 8x7B are used as the device holds; the file says how many.
 
-Exit code 1 where something could not be measured.
+Exit code 1 where something could not be measured, 3 where only the time for something was lacking.
 """
 
 import argparse
@@ -32,9 +32,10 @@ _KV_TOKENS = 16384
 # So many layers with weights of their own are enough for routing that differs from layer to layer.
 _DISTINCT_LAYERS = 4
 # Loading copies with one thread a process: what it reaches at the least, beside the start of processes.
-_LOAD_BYTES_PER_S = 1e9
+_LOAD_BYTES_PER_S = 0.75e9
 _START_S = 30
 _NUM_WARMUP = 2
+_RUN_TIMEOUT_S = 60
 
 
 def device_bytes():
@@ -67,7 +68,8 @@ class Measurement:
         self.results = {"parts": {}}
         if self.path.exists():
             self.results = json.loads(self.path.read_text(encoding="utf-8"))
-        self._bandwidth = self._known(options.out / "benchmark.json", "copy_bytes_per_s")
+        self._bandwidth = max((self._known(options.out / name, "copy_bytes_per_s") or 0
+                               for name in ("benchmark.json", "peak.json"))) or None
         self._flop_per_s = self._known(options.out / "peak.json", "bf16_flop_per_s")
         self.update(copy_bytes_per_s=self._bandwidth, bf16_flop_per_s=self._flop_per_s)
 
@@ -88,6 +90,11 @@ class Measurement:
     def fail(self, part, error):
         print(f"{part}: {error}", flush=True)
         self.results["parts"].setdefault(part, {"figures": []}).setdefault("errors", []).append(str(error)[-500:])
+        self.update()
+
+    def leave_out(self, part, what):
+        print(f"left out: no time for {part}: {what}", flush=True)
+        self.results["parts"][part].setdefault("left_out", []).append(what)
         self.update()
 
     def add_decode(self, part, sizes, batch, load, touched):
@@ -111,7 +118,8 @@ class Measurement:
 
 
 class Load:
-    """load_client at a server's address. TimeoutError once the time that is left is over."""
+    """load_client at a server's address. TimeoutError or TimeoutExpired once time is over, ChildProcessError where
+    requests fail."""
 
     def __init__(self, options, started):
         self._options, self._started, self._seed = options, started, 1
@@ -123,11 +131,14 @@ class Load:
             raise TimeoutError("no time left")
         self._seed += 1  # else the prompts are in the prefix cache
         with tempfile.NamedTemporaryFile(suffix=".json") as report:
-            subprocess.run(
+            done = subprocess.run(
                 [self._options.programs / "load_client", f"--target={self._started.address}",
                  f"--concurrency={batch}", f"--num_requests={batch}", f"--prompt_tokens=constant:{prompt_tokens}",
                  f"--output_tokens=constant:{output_tokens}", "--temperature=0", f"--seed={self._seed}",
-                 f"--json_out={report.name}", "--noprogress"], check=True, timeout=left, stdout=subprocess.DEVNULL)
+                 f"--json_out={report.name}", "--noprogress"], check=False, timeout=min(left, _RUN_TIMEOUT_S),
+                capture_output=True, text=True)
+            if done.returncode != 0:
+                raise ChildProcessError(f"load_client: exit code {done.returncode}: {done.stderr.strip()[-300:]}")
             point = json.loads(pathlib.Path(report.name).read_text(encoding="utf-8"))["points"][0]
         if point["requests"]["ok"] != batch:
             raise ChildProcessError(f"of {batch} requests {point['requests']['ok']} succeeded: {point['errors']}")
@@ -140,7 +151,7 @@ class Load:
             try:
                 self._client(1, 4, 2)
                 return
-            except subprocess.CalledProcessError:
+            except ChildProcessError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
@@ -171,16 +182,17 @@ class Load:
 
 def _measure(options, measurement, part, model, preload):
     """A part: its servers, then each figure; a figure's failure leaves the others."""
+    in_process, graphs = part.startswith("one_process"), part.endswith("_graphs")
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     sizes = bounds.Sizes.of(config)
     logs = options.out / f"{part}_logs"
     logs.mkdir(exist_ok=True)
-    flags = [f"--device={options.device}", "--compute=bf16"]
+    flags = [f"--device={options.device}", "--compute=bf16", *(["--cuda_graphs"] if graphs else [])]
     limit = min(_START_S + sizes.weight_bytes / _LOAD_BYTES_PER_S, options.deadline - time.monotonic())
     measurement.begin(part, load_limit_s=limit)
     begun = time.monotonic()
     with servers.Servers(
-            options.programs, model, flags, part == "one_process", logs=logs, start_timeout_s=limit,
+            options.programs, model, flags, in_process, logs=logs, start_timeout_s=limit,
             environment={"LD_PRELOAD": str(preload)} if preload else None,
             coordinator_flags=[f"--max_step_tokens={options.prefill_tokens}",
                                f"--kv_cache_tokens={_KV_TOKENS}"]) as started:
@@ -190,10 +202,10 @@ def _measure(options, measurement, part, model, preload):
         print(f"{part}: loaded {sizes.weight_bytes / 1e9:.1f} GB in {seconds:.1f} s", flush=True)
         measurement.results["parts"][part].update(load_s=seconds, load_bytes_per_s=sizes.weight_bytes / seconds)
         measurement.update()
-        batches = [batch for batch in options.batches if part == "one_process" or batch <= 8]
+        batches = [batch for batch in options.batches if in_process or batch <= 8]
         # What every answer needs first, should the time end.
         figures = [("decode", batch) for batch in batches[:1]]
-        figures += [("prefill", options.prefill_tokens)] if part == "one_process" else []
+        figures += [("prefill", options.prefill_tokens)] if in_process else []
         figures += [("decode", batch) for batch in batches[1:]]
         for kind, number in figures:
             try:
@@ -204,13 +216,18 @@ def _measure(options, measurement, part, model, preload):
                 else:
                     measurement.add_prefill(part, sizes, number, load.prefill(number))
             except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-                measurement.fail(part, f"{kind} {number}: {error}")
+                if time.monotonic() + 1 > options.deadline:
+                    measurement.leave_out(part, f"{kind} {number}")
+                else:
+                    measurement.fail(part, f"{kind} {number}: {error}")
 
 
 def _write_checkpoint(options, measurement, folder):
     """(the checkpoint's folder, the library to preload or None)."""
     whole = options.config
     config = fitting_config(whole, options.layers)
+    if config["num_hidden_layers"] < 1:
+        raise OSError(f"expected a device with room for a layer, found {device_bytes()} bytes free")
     sizes = bounds.Sizes.of(config)
     preload = layered_checkpoint.build_preload(folder)
     # Half of what there is; the rest is for loading.
@@ -234,7 +251,8 @@ def _options(arguments):
     parser.add_argument("programs", type=lambda text: pathlib.Path(text).resolve(), metavar="BIN")
     parser.add_argument("device", metavar="DEVICE")
     parser.add_argument("out", type=lambda text: pathlib.Path(text).resolve(), metavar="OUT")
-    parser.add_argument("--parts", default="one_process,grpc", help="what is measured, separated by commas")
+    parser.add_argument("--parts", default="one_process,grpc",
+                        help="of one_process, grpc, and the same with CUDA graphs: one_process_graphs, grpc_graphs")
     parser.add_argument("--config", help="config.json of another model; default: Mixtral 8x7B")
     parser.add_argument("--layers", type=int, default=0, help="0: as many as the device holds")
     parser.add_argument("--distinct_layers", type=int, default=_DISTINCT_LAYERS)
@@ -259,6 +277,8 @@ def main(arguments):
     # So that servers and files do not stay behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     measurement = Measurement(options)
+    # As many as an earlier part had: its device memory may not be free again yet.
+    options.layers = options.layers or measurement.results.get("layers", 0)
     memory = options.memory
     if not os.access(memory, os.W_OK) or _host_bytes(memory) < 2 * bounds.Sizes.of(options.config).layer_bytes:
         memory = options.out  # a disk, whose pages are in memory once they are written
@@ -273,7 +293,10 @@ def main(arguments):
                 _measure(options, measurement, part, model, preload)
             except (OSError, subprocess.SubprocessError) as error:
                 measurement.fail(part, error)
-    return 1 if any("errors" in measurement.results["parts"].get(part, {}) for part in options.parts.split(",")) else 0
+    parts = [measurement.results["parts"].get(part, {}) for part in options.parts.split(",")]
+    if any("errors" in part for part in parts):
+        return 1
+    return 3 if any("left_out" in part for part in parts) else 0
 
 
 if __name__ == "__main__":
