@@ -84,7 +84,7 @@ TEST_F(GraphCountsTest, SegmentsBetweenHopsAreAGraphALayer) {
     EXPECT_LE(step.graphs, kLayers);
     EXPECT_GE(step.graph_launches, kLayers);
     EXPECT_LE(step.graph_launches, 2 * kLayers);
-    EXPECT_EQ(step.node_updates, 0);
+    EXPECT_LE(step.node_updates, kLayers);  // where the answers lie is a parameter of their sum
     EXPECT_LE(step.launches, 4 * kLayers);
   }
 }
