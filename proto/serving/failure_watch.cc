@@ -19,7 +19,7 @@ void FailureWatch::Look() {
   if (found_ || !failed_()) return;
   found_ = true;
   Log(LogLevel::kError, "the device has failed: this process drains and ends", {});
-  kill(getpid(), SIGTERM);
+  if (!TerminationHasBegun()) kill(getpid(), SIGTERM);  // a second one would cut its drain off
 }
 
 }  // namespace tramontane

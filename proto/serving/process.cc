@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -19,6 +20,8 @@
 
 namespace tramontane {
 namespace {
+
+std::atomic<bool> termination_has_begun = false;
 
 // What Abseil's parser ends the process with, translated; -1 outside ParseFlags.
 int exit_code_while_parsing = -1;
@@ -106,10 +109,13 @@ int WaitForTerminationSignal() {
   int number = 0;
   while (sigwait(&signals, &number) != 0) {
   }
+  termination_has_begun = true;
   // The default disposition ends the process when a second signal reaches this thread.
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   return number;
 }
+
+bool TerminationHasBegun() { return termination_has_begun; }
 
 int ExitWith(const absl::Status& status) {
   switch (status.code()) {

@@ -28,6 +28,9 @@ void BlockTerminationSignals();
 // Waits for one of them and returns its number. A second one ends the process at once.
 int WaitForTerminationSignal();
 
+// Whether that has returned.
+bool TerminationHasBegun();
+
 // Writes "error: …" to stderr and maps the status to an exit code: OK to kExitOk, INVALID_ARGUMENT
 // and FAILED_PRECONDITION to kExitUsage, UNAVAILABLE to kExitUnavailable, CANCELLED to
 // kExitInterrupted, others to kExitFailure.

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/flags/flag.h"
@@ -95,6 +96,21 @@ TEST_F(ProcessDeathTest, ADeviceThatFailsEndsTheProcessAndIsTheExitCode) {
         if (watch.ExitCode(kExitOk) != kExitOk) std::exit(1);
         failed = true;
         if (WaitForTerminationSignal() != SIGTERM) std::exit(1);
+        std::exit(watch.ExitCode(kExitOk));
+      },
+      ::testing::ExitedWithCode(kExitDevice), "");
+}
+
+TEST_F(ProcessDeathTest, ADeviceThatFailsWhileTheProcessDrainsDoesNotCutThatOff) {
+  EXPECT_EXIT(
+      {
+        BlockTerminationSignals();
+        std::atomic<bool> failed = false;
+        const FailureWatch watch([&failed] { return failed.load(); }, absl::Milliseconds(1));
+        raise(SIGTERM);
+        if (WaitForTerminationSignal() != SIGTERM) std::exit(1);
+        failed = true;
+        while (watch.ExitCode(kExitOk) != kExitDevice) std::this_thread::yield();
         std::exit(watch.ExitCode(kExitOk));
       },
       ::testing::ExitedWithCode(kExitDevice), "");
