@@ -5,8 +5,10 @@
 namespace tramontane {
 
 absl::Status ReplicaBackends::Check(const std::string& address,
-                                    const ExpertWorkerDescription& worker) const {
+                                    const ExpertWorkerDescription& worker) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  const auto before = served_.find(address);
+  if (before != served_.end() && before->second.backend != worker.backend) served_.erase(before);
   return CheckLocked(address, worker);
 }
 

@@ -16,12 +16,13 @@ namespace tramontane {
 
 // The bits of a token are promised for one backend. If a replica had another, they would depend on
 // which of them computes a row. So the first worker that serves an expert decides, for as long as
-// its address is listed. Thread-safe.
+// its address is listed and nothing else answers there. Thread-safe.
 class ReplicaBackends {
  public:
-  // FAILED_PRECONDITION, saying what was expected and by whose example, where another address
-  // serves one of the worker's experts with another backend.
-  absl::Status Check(const std::string& address, const ExpertWorkerDescription& worker) const;
+  // What was found at `address`: where it is of another backend than what served there before, that
+  // decides nothing any more. FAILED_PRECONDITION, saying what was expected and by whose example,
+  // where another address serves one of the worker's experts with another backend.
+  absl::Status Check(const std::string& address, const ExpertWorkerDescription& worker);
   // The worker at `address` serves from now on, in place of what was there. Fails as Check.
   absl::Status Claim(const std::string& address, const ExpertWorkerDescription& worker);
   // The address is no longer listed.

@@ -47,6 +47,16 @@ TEST(ReplicaBackendsTest, TheOneWorkerOfAnAddressMayChange) {
   EXPECT_TRUE(backends.Check("b:1", Worker("cpu-avx2", 0, 3)).ok());
 }
 
+TEST(ReplicaBackendsTest, ReplicasThatChangeOneAfterTheOtherServeInTheEnd) {
+  ReplicaBackends backends;
+  ASSERT_TRUE(backends.Claim("a:1", Worker("cpu-avx2", 0, 3)).ok());
+  ASSERT_TRUE(backends.Claim("b:1", Worker("cpu-avx2", 0, 3)).ok());
+  EXPECT_FALSE(backends.Check("a:1", Worker("cuda-sm_90", 0, 3)).ok());  // b is as it was
+  EXPECT_TRUE(backends.Check("b:1", Worker("cuda-sm_90", 0, 3)).ok());
+  EXPECT_TRUE(backends.Claim("b:1", Worker("cuda-sm_90", 0, 3)).ok());
+  EXPECT_TRUE(backends.Check("a:1", Worker("cuda-sm_90", 0, 3)).ok());
+}
+
 TEST(ReplicaBackendsTest, AnAddressThatIsNoLongerListedDecidesNothing) {
   ReplicaBackends backends;
   ASSERT_TRUE(backends.Claim("a:1", Worker("cuda-sm_90", 0, 3)).ok());
