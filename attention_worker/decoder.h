@@ -39,17 +39,22 @@ class Decoder {
  public:
   // Batches of at least `ping_pong_min_rows` (0: none) run as two micro-batches: while the experts
   // work on one, attention works on the other. It changes no bit; local experts have no use for it.
-  // On a device, runs a row through all operations, so that none allocates memory later.
+  // On a device, runs a row through all operations, so that they take their memory now.
   // RESOURCE_EXHAUSTED where the activations for `max_rows` cannot have their memory.
   static absl::StatusOr<std::unique_ptr<Decoder>> Create(const MixtralConfig& config,
                                                          const DecoderParts& parts, int max_rows,
                                                          int ping_pong_min_rows);
 
+  // Waits for what is queued, which works on the decoder's memory.
+  ~Decoder() { (void)backend_->Finish(); }
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+
   // Runs the batch through all layers and returns the time spent waiting for experts. `tracer` may
   // be null; with one, there is one micro-batch. Fails as ExpertDispatcher, with INTERNAL where the
-  // router's logits are not finite, with DEADLINE_EXCEEDED before a layer that `deadline` leaves no
-  // time for, and as Backend::Finish. Writes the batch's keys and values to the cache, also where
-  // it fails; a second run writes the same again.
+  // router's logits are not finite, with DEADLINE_EXCEEDED before a layer that is not queued yet
+  // by `deadline`, and as Backend::Finish. Writes the batch's keys and values to the cache, also
+  // where it fails; a second run writes the same again.
   absl::StatusOr<absl::Duration> RunLayers(const TokenBatch& batch, absl::Time deadline,
                                            const LayerTracer& tracer);
 

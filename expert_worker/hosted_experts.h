@@ -18,7 +18,7 @@ class HostedExperts {
  public:
   // Reads and packs the set's tensors and no others, with progress in the log, and gives the mapped
   // pages back. Ends with one log line: bytes mapped, bytes packed, seconds. `backend` outlives it.
-  // On a device, runs a row through one expert, so that no batch allocates memory later.
+  // On a device, runs a row through one expert, so that they take their memory now.
   static absl::StatusOr<std::unique_ptr<HostedExperts>> Load(
       std::shared_ptr<const Checkpoint> checkpoint, const ExpertSet& set, Backend* backend);
 

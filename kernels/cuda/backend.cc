@@ -19,6 +19,11 @@
 namespace tramontane {
 namespace {
 
+// Read by the runtime when it is first called. Kernels loaded at their first launch would take
+// memory, and wait for the device, in the middle of a step. Set before main, as other threads may
+// read the environment later.
+[[maybe_unused]] const int kEagerLoading = setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0);
+
 // The oldest that has bf16 tensor cores and asynchronous copies to shared memory.
 constexpr int kOldestMajor = 8;
 
@@ -34,6 +39,8 @@ class CudaBackend final : public Backend {
         host_threads_(options.num_host_threads),
         name_(absl::StrCat("cuda-sm_", properties.major, properties.minor,
                            options.compute_dtype == DType::kF32 ? "-f32" : "")) {}
+
+  ~CudaBackend() override { context_.Use(); }  // what follows frees this device's memory
 
   std::string_view name() const override { return name_; }
   DType compute_dtype() const override { return context_.compute_dtype; }
@@ -183,9 +190,6 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCudaBackend(const CudaBackendOpti
         absl::StrCat("expected max_graphs and num_host_threads of 0 or more, found ",
                      options.max_graphs, " and ", options.num_host_threads));
   }
-  // Read by the runtime when it is first called. Kernels loaded at their first launch would take
-  // memory, and wait for the device, in the middle of a step.
-  (void)setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0);
   const absl::StatusOr<int> count = CountDevices();
   if (!count.ok()) return count.status();
   if (options.device < 0 || options.device >= *count) {

@@ -49,7 +49,8 @@ __device__ __forceinline__ void CombineVector(const CombineExpertsArgs& args,
 
 // A block of threads a token; args.expert_rows is not read here.
 __global__ void __launch_bounds__(kThreads)
-    CombineExpertsKernel(const CombineExpertsArgs args, const RowPlaces places, bool vectors) {
+    CombineExpertsKernel(const CombineExpertsArgs args, const __grid_constant__ RowPlaces places,
+                         bool vectors) {
   const int64_t token = blockIdx.x;
   if (vectors) {
     for (int64_t i = threadIdx.x; i < args.hidden_size / 8; i += kThreads) {

@@ -45,7 +45,8 @@ class Ranges {
   std::map<const std::byte*, size_t, std::less<>> size_of_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Frees wait for the kernels that are queued, so that none reads memory that is gone.
+// Frees wait for what has reached the stream. Calls that are only listed, for a graph, have not:
+// who gives memory back calls Finish first.
 void ReleaseDevice(std::byte* bytes, size_t) {
   Ranges::Get().Remove(bytes);
   (void)cudaFree(bytes);  // an error here is an earlier one, which Finish reports
