@@ -81,6 +81,21 @@ struct ModelUnderTest {
   std::unique_ptr<RoutingCounter> observer;
   std::unique_ptr<AttentionWorker> worker;
 
+  ModelUnderTest() = default;
+  ModelUnderTest(ModelUnderTest&&) = default;
+  // What it had goes with `other`, the worker first, which uses the rest.
+  ModelUnderTest& operator=(ModelUnderTest&& other) {
+    checkpoint.swap(other.checkpoint);
+    backend.swap(other.backend);
+    packed_experts.swap(other.packed_experts);
+    local_experts.swap(other.local_experts);
+    clients.swap(other.clients);
+    directory.swap(other.directory);
+    observer.swap(other.observer);
+    worker.swap(other.worker);
+    return *this;
+  }
+
   const MixtralConfig& config() const { return checkpoint->config(); }
 };
 
