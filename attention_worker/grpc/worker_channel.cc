@@ -1,11 +1,11 @@
 #include "attention_worker/grpc/worker_channel.h"
 
 #include <grpc/grpc.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "proto/wire/transport.h"
 
@@ -32,8 +32,7 @@ std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
   // Never through an HTTP proxy of the environment.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  tls.Configure(&arguments);
-  return grpc::CreateCustomChannel(address, tls.Credentials(), arguments);
+  return tls.NewChannel(address, std::move(arguments));
 }
 
 }  // namespace tramontane

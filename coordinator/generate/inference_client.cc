@@ -16,9 +16,8 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& target, const TlsClien
                                        int max_attempts) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  tls.Configure(&arguments);
   SetRetryPolicy(max_attempts, &arguments);
-  return grpc::CreateCustomChannel(target, tls.Credentials(), arguments);
+  return tls.NewChannel(target, std::move(arguments));
 }
 
 }  // namespace

@@ -21,10 +21,8 @@ ABSL_FLAG(std::string, service, "",
 namespace tramontane {
 
 int ShowHealth(const std::string& target, const TlsClient& tls, absl::Duration timeout) {
-  grpc::ChannelArguments arguments;
-  tls.Configure(&arguments);
-  const std::unique_ptr<grpc::health::v1::Health::Stub> stub = grpc::health::v1::Health::NewStub(
-      grpc::CreateCustomChannel(target, tls.Credentials(), arguments));
+  const std::unique_ptr<grpc::health::v1::Health::Stub> stub =
+      grpc::health::v1::Health::NewStub(tls.NewChannel(target, {}));
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
   grpc::health::v1::HealthCheckRequest request;

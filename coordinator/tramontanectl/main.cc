@@ -39,10 +39,8 @@ namespace {
 
 // `token`: "" for none.
 ProcessPlacement Ask(const std::string& address, const TlsClient& tls, const std::string& token) {
-  grpc::ChannelArguments arguments;
-  tls.Configure(&arguments);
   const std::unique_ptr<v1::Placement::Stub> stub =
-      v1::Placement::NewStub(grpc::CreateCustomChannel(address, tls.Credentials(), arguments));
+      v1::Placement::NewStub(tls.NewChannel(address, {}));
   grpc::ClientContext context;
   context.set_deadline(
       absl::ToChronoTime(absl::Now() + absl::Seconds(absl::GetFlag(FLAGS_timeout_s))));

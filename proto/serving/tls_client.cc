@@ -1,13 +1,15 @@
 #include "proto/serving/tls_client.h"
 
+#include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
 #include "proto/serving/tls_identity.h"
 
 namespace tramontane {
+namespace {
 
-std::shared_ptr<grpc::ChannelCredentials> TlsClient::Credentials() const {
+std::shared_ptr<grpc::ChannelCredentials> Credentials(const TlsIdentity* identity) {
   if (identity == nullptr) return grpc::InsecureChannelCredentials();
   const std::shared_ptr<const Certificates> current = identity->current();
   grpc::SslCredentialsOptions options;
@@ -17,10 +19,14 @@ std::shared_ptr<grpc::ChannelCredentials> TlsClient::Credentials() const {
   return grpc::SslCredentials(options);
 }
 
-void TlsClient::Configure(grpc::ChannelArguments* arguments) const {
+}  // namespace
+
+std::shared_ptr<grpc::Channel> TlsClient::NewChannel(const std::string& address,
+                                                     grpc::ChannelArguments arguments) const {
   if (identity != nullptr && !server_name.empty()) {
-    arguments->SetSslTargetNameOverride(server_name);
+    arguments.SetSslTargetNameOverride(server_name);
   }
+  return grpc::CreateCustomChannel(address, Credentials(identity.get()), arguments);
 }
 
 }  // namespace tramontane

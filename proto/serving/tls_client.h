@@ -6,8 +6,8 @@
 #include <string>
 
 namespace grpc {
+class Channel;
 class ChannelArguments;
-class ChannelCredentials;
 }  // namespace grpc
 
 namespace tramontane {
@@ -22,11 +22,10 @@ struct TlsClient {
   // What the server's certificate must name instead of the host that is connected to; "": the host.
   std::string server_name;
 
-  // What a new connection is to be made with now: it keeps these certificates to its end, so a
-  // channel that is to take others must be made anew.
-  std::shared_ptr<grpc::ChannelCredentials> Credentials() const;
-  // Puts server_name into what the channel is made with.
-  void Configure(grpc::ChannelArguments* arguments) const;
+  // A channel to HOST:PORT. It keeps the certificates of now to its end: one that is to take others
+  // must be made anew.
+  std::shared_ptr<grpc::Channel> NewChannel(const std::string& address,
+                                            grpc::ChannelArguments arguments) const;
 };
 
 }  // namespace tramontane

@@ -67,8 +67,7 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, const TlsClie
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  tls.Configure(&arguments);
-  return grpc::CreateCustomChannel(address, tls.Credentials(), arguments);
+  return tls.NewChannel(address, std::move(arguments));
 }
 
 absl::StatusOr<ServerProcess> Cluster::StartOne(const std::string& binary,

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "proto/expert.grpc.pb.h"
@@ -79,8 +80,7 @@ class TlsServerTest : public testing::Test {
     tls.server_name = server_name;
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    tls.Configure(&arguments);
-    return grpc::CreateCustomChannel(listener_->address(), tls.Credentials(), arguments);
+    return tls.NewChannel(listener_->address(), std::move(arguments));
   }
   static void SetDeadline(grpc::ClientContext& context) {
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));

@@ -58,10 +58,9 @@ Connections Connect(const LoadOptions& options, const TlsClient& tls) {
     arguments.SetMaxReceiveMessageSize(-1);
     // Else gRPC puts all channels to one server on one connection.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    tls.Configure(&arguments);
     SetRetryPolicy(options.max_attempts, &arguments);
-    connections.owned.push_back(v1::Inference::NewStub(
-        grpc::CreateCustomChannel(options.target, tls.Credentials(), arguments)));
+    connections.owned.push_back(
+        v1::Inference::NewStub(tls.NewChannel(options.target, std::move(arguments))));
     connections.stubs.push_back(connections.owned.back().get());
   }
   return connections;
