@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "attention_worker/grpc/address_resolver.h"
 #include "attention_worker/grpc/worker_list_file.h"
-#include "kernels/create_backend.h"
+#include "expert_worker/grpc/backend_flags.h"
 #include "proto/serving/host_port.h"
 
 ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
@@ -34,18 +34,6 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, worker_tls_name, "",
           "With --tls_ca: the name that certificates of workers must have; empty: the address that "
           "is connected to, which for a name that was resolved is the IP address.");
-ABSL_FLAG(std::string, compute, "bf16",
-          "Format of weights, activations and rows: bf16, or f32 for exact comparisons. The same "
-          "for all processes.");
-ABSL_FLAG(std::string, device, "cpu",
-          "What attention runs on: cpu, or cuda:N with the number of a GPU, in a build with CUDA; "
-          "experts in this process run there too.");
-ABSL_FLAG(
-    bool, cuda_graphs, false,
-    "With --device=cuda:N: launch what comes again and again as CUDA graphs. It changes no token.");
-ABSL_FLAG(int, threads, 0, "Threads that compute; 0: the processors this process may run on.");
-ABSL_FLAG(std::string, cpu_isa, "",
-          "Kernels to use: avx512_bf16, avx512, avx2 or portable; empty: the widest there is.");
 ABSL_FLAG(int, kv_block_size, 16, "Tokens in a block of the KV cache; a multiple of 16.");
 ABSL_FLAG(int64_t, kv_cache_tokens, 0,
           "Tokens that the KV cache holds over all requests; 0: eight times the model's context, "
@@ -73,18 +61,16 @@ absl::Status CheckAttentionFlags() {
   if (absl::GetFlag(FLAGS_model).empty()) {
     return absl::InvalidArgumentError("--model=DIR is missing; see --help");
   }
-  const absl::Status compute = ParseComputeDType(absl::GetFlag(FLAGS_compute)).status();
-  if (!compute.ok()) return compute;
-  const absl::Status device = ParseDevice(absl::GetFlag(FLAGS_device)).status();
-  if (!device.ok()) return device;
+  const absl::Status backend = BackendFlags().status();
+  if (!backend.ok()) return backend;
   if (absl::GetFlag(FLAGS_max_step_tokens) < 1 || absl::GetFlag(FLAGS_kv_block_size) < 1) {
     return absl::InvalidArgumentError("--max_step_tokens and --kv_block_size: expected 1 or more");
   }
-  if (absl::GetFlag(FLAGS_threads) < 0 || absl::GetFlag(FLAGS_kv_cache_tokens) < 0 ||
-      absl::GetFlag(FLAGS_ping_pong_min_rows) < 0 || absl::GetFlag(FLAGS_expert_timeout_ms) < 0 ||
+  if (absl::GetFlag(FLAGS_kv_cache_tokens) < 0 || absl::GetFlag(FLAGS_ping_pong_min_rows) < 0 ||
+      absl::GetFlag(FLAGS_expert_timeout_ms) < 0 ||
       absl::GetFlag(FLAGS_expert_wait_timeout_ms) < 0 || !(absl::GetFlag(FLAGS_hedge_after) >= 0)) {
     return absl::InvalidArgumentError(
-        "--threads, --kv_cache_tokens, --ping_pong_min_rows, --expert_timeout_ms, "
+        "--kv_cache_tokens, --ping_pong_min_rows, --expert_timeout_ms, "
         "--expert_wait_timeout_ms and --hedge_after: expected 0 or more");
   }
   if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
@@ -134,11 +120,7 @@ TlsClient WorkerTls(std::shared_ptr<const TlsIdentity> identity) {
 
 HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> identity) {
   HostedAttentionOptions options;
-  options.backend.device = absl::GetFlag(FLAGS_device);
-  options.backend.cuda_graphs = absl::GetFlag(FLAGS_cuda_graphs);
-  options.backend.compute_dtype = *ParseComputeDType(absl::GetFlag(FLAGS_compute));
-  options.backend.num_threads = absl::GetFlag(FLAGS_threads);
-  options.backend.isa = absl::GetFlag(FLAGS_cpu_isa);
+  options.backend = *BackendFlags();
   options.attention.kv_block_size = absl::GetFlag(FLAGS_kv_block_size);
   options.attention.kv_cache_tokens = absl::GetFlag(FLAGS_kv_cache_tokens);
   options.attention.max_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "attention_worker/grpc/hosted_attention.h"
+#include "expert_worker/grpc/backend_flags.h"
 #include "proto/serving/tls_client.h"
 #include "proto/serving/tls_identity.h"
 
@@ -23,7 +24,6 @@ ABSL_DECLARE_FLAG(bool, allow_plaintext_beyond_loopback);
 ABSL_DECLARE_FLAG(std::string, expert_workers);
 ABSL_DECLARE_FLAG(std::string, expert_workers_file);
 ABSL_DECLARE_FLAG(bool, experts_in_process);
-ABSL_DECLARE_FLAG(std::string, compute);
 ABSL_DECLARE_FLAG(int, kv_block_size);
 ABSL_DECLARE_FLAG(int, max_step_tokens);
 

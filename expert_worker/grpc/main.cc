@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "expert_worker/expert_executor.h"
 #include "expert_worker/expert_set.h"
+#include "expert_worker/grpc/backend_flags.h"
 #include "expert_worker/grpc/expert_service.h"
 #include "expert_worker/grpc/expert_worker_metrics.h"
 #include "expert_worker/hosted_experts.h"
@@ -48,16 +49,6 @@ ABSL_FLAG(std::string, address_file, "",
 ABSL_FLAG(
     bool, allow_plaintext_beyond_loopback, false,
     "Allow --listen and --metrics_listen on addresses that other machines reach, without TLS.");
-ABSL_FLAG(std::string, compute, "bf16",
-          "Format of weights and rows: bf16, or f32 for exact comparisons. As the coordinator's.");
-ABSL_FLAG(std::string, device, "cpu",
-          "What computes: cpu, or cuda:N with the number of a GPU, in a build with CUDA.");
-ABSL_FLAG(
-    bool, cuda_graphs, false,
-    "With --device=cuda:N: launch what comes again and again as CUDA graphs. It changes no token.");
-ABSL_FLAG(int, threads, 0, "Threads that compute; 0: the processors this process may run on.");
-ABSL_FLAG(std::string, cpu_isa, "",
-          "Kernels to use: avx512_bf16, avx512, avx2 or portable; empty: the widest there is.");
 ABSL_FLAG(int, max_queued_batches, 64,
           "Batches that may wait to be computed; one more is answered with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(int, max_batch_rows, 65536, "Most (row, expert) pairs in one batch.");
@@ -77,9 +68,6 @@ absl::Status CheckFlags() {
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   if (absl::GetFlag(FLAGS_model).empty()) {
     return absl::InvalidArgumentError("--model=DIR is missing; see --help");
-  }
-  if (absl::GetFlag(FLAGS_threads) < 0) {
-    return absl::InvalidArgumentError("--threads: expected 0 or more");
   }
   if (absl::GetFlag(FLAGS_max_queued_batches) < 1 || absl::GetFlag(FLAGS_max_batch_rows) < 1) {
     return absl::InvalidArgumentError(
@@ -103,18 +91,6 @@ absl::Status CheckFlags() {
     if (!allowed.ok()) return allowed;
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::unique_ptr<Backend>> BackendFromFlags() {
-  const absl::StatusOr<DType> dtype = ParseComputeDType(absl::GetFlag(FLAGS_compute));
-  if (!dtype.ok()) return dtype.status();
-  BackendOptions options;
-  options.device = absl::GetFlag(FLAGS_device);
-  options.cuda_graphs = absl::GetFlag(FLAGS_cuda_graphs);
-  options.compute_dtype = *dtype;
-  options.num_threads = absl::GetFlag(FLAGS_threads);
-  options.isa = absl::GetFlag(FLAGS_cpu_isa);
-  return CreateBackend(options);
 }
 
 ExpertExecutorOptions ExecutorOptions() {
@@ -193,7 +169,9 @@ int Main(int argc, char** argv) {
   const absl::StatusOr<std::unique_ptr<HealthPort>> health =
       HealthPort::StartFromFlag(absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
   if (!health.ok()) return ExitWith(health.status());
-  absl::StatusOr<std::unique_ptr<Backend>> backend = BackendFromFlags();
+  const absl::StatusOr<BackendOptions> backend_options = BackendFlags();
+  if (!backend_options.ok()) return ExitWith(backend_options.status());
+  absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(*backend_options);
   if (!backend.ok()) return ExitWith(backend.status());
 
   absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
