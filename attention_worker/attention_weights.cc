@@ -39,33 +39,14 @@ class WeightLoader {
   // A norm's weight as float32.
   Buffer Widen(const TensorView& tensor) {
     if (!status_.ok()) return {};
-    const auto count = static_cast<size_t>(tensor.num_elements());
-    absl::StatusOr<Buffer> buffer = backend_->Allocate(count * sizeof(float));
-    // Where the host cannot write it, by way of memory that it can.
-    Buffer shared;
-    if (buffer.ok() && !backend_->host_sees_memory()) {
-      absl::StatusOr<Buffer> allocated = backend_->AllocateShared(buffer->size());
-      if (!allocated.ok()) buffer = allocated.status();
-      shared = allocated.ok() ? *std::move(allocated) : Buffer();
-    }
-    if (!buffer.ok()) {
-      Fail(tensor.name, buffer.status());
+    absl::StatusOr<Buffer> widened = WidenForBackend(tensor);
+    if (!widened.ok()) {
+      Fail(tensor.name, widened.status());
       return {};
     }
-    auto* const elements = shared.size() > 0 ? shared.as<float>() : buffer->as<float>();
-    for (size_t i = 0; i < count; ++i) {
-      elements[i] = ElementAsFloat(tensor, static_cast<int64_t>(i));
-    }
-    if (shared.size() > 0) {
-      backend_->Copy(shared.bytes(), buffer->bytes(), buffer->size());
-      if (absl::Status copied = backend_->Finish(); !copied.ok()) {
-        Fail(tensor.name, copied);
-        return {};
-      }
-    }
     mapped_bytes_ += tensor.num_bytes();
-    packed_bytes_ += buffer->size();
-    return *std::move(buffer);
+    packed_bytes_ += widened->size();
+    return *std::move(widened);
   }
 
   EmbeddingTable Place(const TensorView& embedding) {
@@ -100,6 +81,23 @@ class WeightLoader {
   const absl::Status& status() const { return status_; }
 
  private:
+  // In memory that the host can write, and from there to the backend's own where that is another.
+  absl::StatusOr<Buffer> WidenForBackend(const TensorView& tensor) const {
+    const auto count = static_cast<size_t>(tensor.num_elements());
+    absl::StatusOr<Buffer> shared = backend_->AllocateShared(count * sizeof(float));
+    if (!shared.ok()) return shared;
+    for (size_t i = 0; i < count; ++i) {
+      shared->as<float>()[i] = ElementAsFloat(tensor, static_cast<int64_t>(i));
+    }
+    if (backend_->host_sees_memory()) return shared;
+    absl::StatusOr<Buffer> own = backend_->Allocate(shared->size());
+    if (!own.ok()) return own;
+    backend_->Copy(shared->bytes(), own->bytes(), shared->size());
+    const absl::Status copied = backend_->Finish();
+    if (!copied.ok()) return copied;
+    return own;
+  }
+
   void Fail(const std::string& tensor, const absl::Status& status) {
     status_ = absl::Status(status.code(), absl::StrCat(tensor, ": ", status.message()));
   }
