@@ -64,6 +64,7 @@ absl::Status Decoder::RunWithLocalExperts(const TokenBatch& batch, absl::Time de
     Route(layer, rows);
     RunLocalExperts(layer, rows, tracer != nullptr);
     if (tracer == nullptr) continue;
+    CopyRoutingToHost(rows);
     const absl::Status traced = TraceLayer(layer, rows, tracer);
     if (!traced.ok()) return traced;
   }
@@ -100,13 +101,8 @@ void Decoder::RunAttention(int layer, const MicroBatch& rows) {
 }
 
 absl::Status Decoder::SendToExperts(int layer, MicroBatch& rows, absl::Time deadline) {
-  const std::byte* sent_rows = activations_.normed.row(rows.first_row);
-  if (!backend_->host_sees_memory()) {
-    std::byte* const copy = activations_.sent_rows.row(rows.first_row);
-    backend_->Copy(sent_rows, copy,
-                   static_cast<size_t>(rows.num_rows) * activations_.sent_rows.row_bytes);
-    sent_rows = copy;
-  }
+  const std::byte* const sent_rows =
+      ForHost(activations_.normed, activations_.sent_rows, rows.first_row, rows.num_rows);
   CopyRoutingToHost(rows);
   const absl::Status finished = Finish();
   if (!finished.ok()) return finished;
@@ -176,14 +172,11 @@ void Decoder::QueueLogits(std::span<const LogitRow> rows) {
 
 absl::StatusOr<const float*> Decoder::ComputeLogits(std::span<const LogitRow> rows) {
   QueueLogits(rows);
-  const RowBuffer& logits = activations_.logits;
-  const bool copied = !backend_->host_sees_memory();
-  if (copied) {
-    backend_->Copy(logits.row(0), activations_.host_logits.row(0), rows.size() * logits.row_bytes);
-  }
+  const std::byte* const logits =
+      ForHost(activations_.logits, activations_.host_logits, 0, static_cast<int64_t>(rows.size()));
   const absl::Status finished = Finish();
   if (!finished.ok()) return finished;
-  return (copied ? activations_.host_logits : logits).row<float>(0);
+  return reinterpret_cast<const float*>(logits);
 }
 
 absl::StatusOr<const int32_t*> Decoder::ComputeGreedyTokens(std::span<const LogitRow> rows) {
@@ -262,12 +255,7 @@ absl::Status Decoder::CheckRouting(int layer, const MicroBatch& rows) const {
 }
 
 absl::Status Decoder::TraceLayer(int layer, const MicroBatch& rows, const LayerTracer& tracer) {
-  if (!backend_->host_sees_memory()) {
-    const RowBuffer& copies = activations_.layer_output;
-    backend_->Copy(activations_.residual.row(rows.first_row), copies.row(rows.first_row),
-                   static_cast<size_t>(rows.num_rows) * copies.row_bytes);
-    CopyRoutingToHost(rows);
-  }
+  ForHost(activations_.residual, activations_.layer_output, rows.first_row, rows.num_rows);
   const absl::Status finished = Finish();
   if (!finished.ok()) return finished;
   tracer(Trace(layer, rows));
@@ -314,11 +302,16 @@ Routing Decoder::RoutingIn(const RowBuffer& buffer, int layer, const MicroBatch&
 }
 
 void Decoder::CopyRoutingToHost(const MicroBatch& rows) {
-  if (backend_->host_sees_memory()) return;
-  const RowBuffer& routing = activations_.routing;
-  const auto num_rows = static_cast<size_t>(num_routings() * rows.num_rows);
-  backend_->Copy(routing.row(rows.first_row), activations_.host_routing.row(rows.first_row),
-                 num_rows * routing.row_bytes);
+  ForHost(activations_.routing, activations_.host_routing, rows.first_row,
+          num_routings() * rows.num_rows);
+}
+
+const std::byte* Decoder::ForHost(const RowBuffer& own, const RowBuffer& copies, int64_t first_row,
+                                  int64_t num_rows) {
+  if (backend_->host_sees_memory()) return own.row(first_row);
+  backend_->Copy(own.row(first_row), copies.row(first_row),
+                 static_cast<size_t>(num_rows) * own.row_bytes);
+  return copies.row(first_row);
 }
 
 absl::Status Decoder::Finish() {

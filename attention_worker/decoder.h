@@ -107,6 +107,10 @@ class Decoder {
   Routing RoutingIn(const RowBuffer& buffer, int layer, const MicroBatch& rows) const;
   // Of the rows' layer, or with local experts of all layers.
   void CopyRoutingToHost(const MicroBatch& rows);
+  // Where the host reads the rows of `own` once all is finished: there, or in `copies`, to which
+  // they are queued to go.
+  const std::byte* ForHost(const RowBuffer& own, const RowBuffer& copies, int64_t first_row,
+                           int64_t num_rows);
   int64_t num_routings() const { return parts_.local_experts != nullptr ? config_.num_layers : 1; }
   absl::Status Finish();
 
