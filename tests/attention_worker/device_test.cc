@@ -8,15 +8,12 @@
 #include <vector>
 
 #include "tests/attention_worker/generation.h"
+#include "tests/attention_worker/golden_layers.h"
 #include "tests/attention_worker/model_under_test.h"
-#include "tests/attention_worker/traced_prefill.h"
 #include "tests/golden/golden_values.h"
 
 namespace tramontane {
 namespace {
-
-// As of golden_f32_test.cc.
-constexpr double kTolerance = 1e-4;
 
 // {checkpoint, local experts}
 class DeviceTest : public ::testing::TestWithParam<std::tuple<std::string, bool>> {
@@ -60,16 +57,10 @@ class DeviceTest : public ::testing::TestWithParam<std::tuple<std::string, bool>
 TEST_P(DeviceTest, EveryLayerIsWithinToleranceInFloat32) {
   const ModelUnderTest model = Load(Options(DType::kF32));
   ASSERT_NE(model.worker, nullptr);
-  const MixtralConfig& config = model.config();
   for (size_t i = 0; i < 2; ++i) {
     SCOPED_TRACE(i);
-    const auto traced = TracePrefill(*model.worker, config.vocab_size, cases_[i].prompt_token_ids);
-    ASSERT_TRUE(traced.ok()) << traced.status();
-    EXPECT_LE(LargestRowError(traced->layer_output, cases_[i].layer_output, config.hidden_size),
-              kTolerance);
-    EXPECT_LE(LargestRowError(traced->moe_output, cases_[i].moe_output, config.hidden_size),
-              kTolerance);
-    EXPECT_EQ(traced->router_experts, cases_[i].router_experts);
+    ExpectGoldenLayers(model, cases_[i]);
+    ExpectGoldenRouting(model, cases_[i]);
   }
 }
 

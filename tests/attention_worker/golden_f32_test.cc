@@ -9,16 +9,13 @@
 
 #include "kernels/embed_tokens.h"
 #include "tests/attention_worker/generation.h"
+#include "tests/attention_worker/golden_layers.h"
 #include "tests/attention_worker/model_under_test.h"
 #include "tests/attention_worker/traced_prefill.h"
 #include "tests/golden/golden_values.h"
 
 namespace tramontane {
 namespace {
-
-// Relative to the greatest element of the row. Both sides round each of a few thousand float32
-// operations, in different orders; 1e-4 is the bar of the project, some 800 x the unit roundoff.
-constexpr double kTolerance = 1e-4;
 
 // {checkpoint, backend}
 class GoldenF32Test : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
@@ -40,43 +37,35 @@ class GoldenF32Test : public ::testing::TestWithParam<std::tuple<std::string, st
 };
 
 TEST_P(GoldenF32Test, EmbeddingsAreEqual) {
-  if (!model_.backend->host_sees_memory()) GTEST_SKIP() << "device_test looks at it";
-  const TensorView embedding = model_.checkpoint->Embedding();
+  Backend& backend = *model_.backend;
+  const auto table = backend.PlaceEmbedding(model_.checkpoint->Embedding());
+  ASSERT_TRUE(table.ok()) << table.status();
   for (const GoldenCase& golden : cases_) {
-    std::vector<float> actual(golden.embedding.size());
-    model_.backend->EmbedTokens(
-        {.embedding = &embedding,
-         .token_ids = golden.prompt_token_ids.data(),
-         .hidden_states = actual.data(),
-         .num_tokens = static_cast<int64_t>(golden.prompt_token_ids.size())});
-    EXPECT_EQ(actual, golden.embedding);  // a look-up does not round
+    const size_t num_bytes = golden.embedding.size() * sizeof(float);
+    const auto actual = backend.AllocateShared(num_bytes);
+    ASSERT_TRUE(actual.ok()) << actual.status();
+    backend.EmbedTokens({.embedding = &table->view,
+                         .token_ids = golden.prompt_token_ids.data(),
+                         .hidden_states = actual->as<float>(),
+                         .num_tokens = static_cast<int64_t>(golden.prompt_token_ids.size())});
+    ASSERT_TRUE(backend.Finish().ok());
+    const auto* const elements = actual->as<float>();
+    EXPECT_EQ(std::vector<float>(elements, elements + golden.embedding.size()),
+              golden.embedding);  // a look-up does not round
   }
 }
 
 TEST_P(GoldenF32Test, EveryLayerIsWithinTolerance) {
-  const MixtralConfig& config = model_.config();
   for (size_t i = 0; i < cases_.size(); ++i) {
     SCOPED_TRACE(i);
-    const auto traced = TracePrefill(*model_.worker, config.vocab_size, cases_[i].prompt_token_ids);
-    ASSERT_TRUE(traced.ok()) << traced.status();
-    EXPECT_LE(LargestRowError(traced->layer_output, cases_[i].layer_output, config.hidden_size),
-              kTolerance);
-    EXPECT_LE(LargestRowError(traced->moe_output, cases_[i].moe_output, config.hidden_size),
-              kTolerance);
-    EXPECT_LE(LargestRowError(traced->router_logits, cases_[i].router_logits, config.num_experts),
-              kTolerance);
-    EXPECT_LE(LargestRowError(traced->router_weights, cases_[i].router_weights, config.top_k),
-              kTolerance);
+    ExpectGoldenLayers(model_, cases_[i]);
   }
 }
 
 TEST_P(GoldenF32Test, RouterChoicesAreEqual) {
   for (size_t i = 0; i < cases_.size(); ++i) {
     SCOPED_TRACE(i);
-    const auto traced =
-        TracePrefill(*model_.worker, model_.config().vocab_size, cases_[i].prompt_token_ids);
-    ASSERT_TRUE(traced.ok()) << traced.status();
-    EXPECT_EQ(traced->router_experts, cases_[i].router_experts);
+    ExpectGoldenRouting(model_, cases_[i]);
   }
 }
 
@@ -90,7 +79,7 @@ TEST_P(GoldenF32Test, LogitsAreWithinTolerance) {
     ASSERT_TRUE(traced.ok()) << traced.status();
     EXPECT_LE(
         LargestRowError(traced->logprobs, LogSoftmax(cases_[i].logits, vocab_size), vocab_size),
-        kTolerance);
+        kGoldenF32Tolerance);
   }
 }
 
@@ -129,11 +118,11 @@ TEST_P(GoldenF32Test, PromptLogprobsAreWithinTolerance) {
       if (cases_[i].prompt_logprobs.empty()) continue;
       const double expected = cases_[i].prompt_logprobs[t + 1];
       // A log-probability near 0 is a difference of logits of size 10: absolute, on their scale.
-      EXPECT_NEAR(logprobs[t].logprob, expected, kTolerance * std::max(10.0, -expected));
+      EXPECT_NEAR(logprobs[t].logprob, expected, kGoldenF32Tolerance * std::max(10.0, -expected));
     }
     if (!cases_[i].mean_nll.has_value()) continue;
     EXPECT_NEAR(nll / static_cast<double>(logprobs.size()), *cases_[i].mean_nll,
-                kTolerance * *cases_[i].mean_nll);
+                kGoldenF32Tolerance * *cases_[i].mean_nll);
   }
 }
 
