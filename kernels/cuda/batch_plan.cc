@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/context.h"
+#include "kernels/round_up.h"
 
 namespace tramontane::cuda {
 namespace {
@@ -78,7 +79,7 @@ void PlanSequence(const SequenceRows& sequence, int64_t group, const KvLayer& ca
 // Appends the elements, 16-byte aligned; returns their offset.
 template <typename T>
 size_t Append(std::span<const T> elements, std::vector<std::byte>& content) {
-  const size_t offset = (content.size() + 15) / 16 * 16;
+  const size_t offset = RoundUp(content.size(), 16);
   content.resize(offset + elements.size() * sizeof(T));
   if (!elements.empty()) {
     std::memcpy(content.data() + offset, elements.data(), elements.size() * sizeof(T));

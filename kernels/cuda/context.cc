@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "kernels/round_up.h"
+
 namespace tramontane::cuda {
 namespace {
 
@@ -10,10 +12,6 @@ namespace {
 // starts early, and the segment between two hops is one graph. Later pieces come while it works.
 constexpr size_t kFirstPiece = 16;
 constexpr size_t kPiece = 64;
-
-constexpr int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
 
 }  // namespace
 

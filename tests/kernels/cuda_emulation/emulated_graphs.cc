@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "kernels/round_up.h"
 #include "model/check.h"
 
 // What a node does, with copies of its parameters. Immutable, so that launches may hold it.
@@ -74,7 +75,7 @@ std::shared_ptr<const EmulatedWork> KernelWork(const void* function, const dim3&
   for (size_t p = 0; p < kernel.parameter_sizes.size(); ++p) {
     const size_t size = kernel.parameter_sizes[p];
     offsets.push_back(bytes.size());
-    bytes.resize(offsets.back() + (size + kAlignment - 1) / kAlignment * kAlignment);
+    bytes.resize(offsets.back() + tramontane::RoundUp(size, kAlignment));
     std::memcpy(bytes.data() + offsets.back(), parameters[p], size);
   }
   auto work = std::make_shared<EmulatedWork>();
