@@ -15,24 +15,6 @@ constexpr size_t kPiece = 64;
 
 }  // namespace
 
-Scratch::~Scratch() { (void)cudaFree(bytes_); }
-
-std::byte* Scratch::Reserve(Context& context, int64_t num_bytes) {
-  if (num_bytes <= size_ || context.failed()) return bytes_;
-  // Kernels may still use it.
-  context.Wait();
-  context.Check(cudaFree(bytes_), "freeing scratch memory");
-  bytes_ = nullptr;
-  size_ = 0;
-  const int64_t size = RoundUp(num_bytes, 4096);
-  void* bytes = nullptr;
-  context.Check(cudaMalloc(&bytes, static_cast<size_t>(size)), "allocating scratch memory");
-  if (context.failed()) return nullptr;
-  bytes_ = static_cast<std::byte*>(bytes);
-  size_ = size;
-  return bytes_;
-}
-
 Context::Context(const ContextOptions& options, cudaStream_t stream)
     : device(options.device),
       compute_dtype(options.compute_dtype),
@@ -46,7 +28,6 @@ Context::~Context() {
   Use();
   (void)cudaStreamSynchronize(stream_);
   ReleaseBlocks();
-  (void)cudaFree(inverse_frequencies);
   (void)cudaStreamDestroy(stream_);
 }
 
