@@ -27,7 +27,7 @@ Context::Context(const ContextOptions& options, cudaStream_t stream)
 Context::~Context() {
   Use();
   (void)cudaStreamSynchronize(stream_);
-  ReleaseBlocks();
+  ReleaseBlocks(blocks_.size());
   (void)cudaStreamDestroy(stream_);
 }
 
@@ -117,26 +117,18 @@ void Context::Finish() {
   submitted_ = false;
   used_ = 0;
   // The last block, at least as large as all others, serves alone from now on.
-  while (blocks_.size() > 1) {
-    const Block block = blocks_.front();
-    if (block.pinned) {
-      (void)cudaFreeHost(block.bytes);
-    } else {
-      std::free(block.bytes);
-    }
-    blocks_.erase(blocks_.begin());
-  }
+  if (blocks_.size() > 1) ReleaseBlocks(blocks_.size() - 1);
 }
 
-void Context::ReleaseBlocks() {
-  for (const Block& block : blocks_) {
-    if (block.pinned) {
-      (void)cudaFreeHost(block.bytes);
+void Context::ReleaseBlocks(size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    if (blocks_[i].pinned) {
+      (void)cudaFreeHost(blocks_[i].bytes);
     } else {
-      std::free(block.bytes);
+      std::free(blocks_[i].bytes);
     }
   }
-  blocks_.clear();
+  blocks_.erase(blocks_.begin(), blocks_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
 }  // namespace tramontane::cuda

@@ -89,7 +89,7 @@ class Context {
     int64_t size;
     bool pinned;
   };
-  void ReleaseBlocks();
+  void ReleaseBlocks(size_t count);  // the first
   // What is listed goes to the stream: once it is enough for a piece, or whatever it is.
   void SubmitPiece();
   void Submit();
