@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/round_up.h"
 #include "model/check.h"
 
 namespace tramontane {
@@ -12,10 +13,6 @@ namespace {
 
 constexpr size_t kPageBytes = 4096;
 constexpr size_t kHugePageBytes = size_t{2} << 20;
-
-size_t RoundUp(size_t value, size_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
 
 absl::Status OutOfMemory(size_t num_bytes) {
   return absl::ResourceExhaustedError(

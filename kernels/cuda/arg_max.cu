@@ -51,10 +51,7 @@ __global__ void __launch_bounds__(kThreads) ArgMaxKernel(const ArgMaxArgs args) 
 }  // namespace
 
 void ArgMax(Context& context, const ArgMaxArgs& args) {
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(args.num_rows));
-  shape.block = dim3(kThreads);
-  Launch(context, "ArgMax", shape, &ArgMaxKernel, args);
+  Launch(context, "ArgMax", Blocks(args.num_rows, kThreads), &ArgMaxKernel, args);
 }
 
 }  // namespace tramontane::cuda

@@ -21,8 +21,8 @@ __global__ void __launch_bounds__(kWarps* kWarpSize)
   const KvLayer& cache = args.cache;
   const auto head_dim = static_cast<int>(cache.head_dim);
   const int64_t row = blockIdx.x;
-  const PlannedRow planned = args.plan.rows[row];
-  const int32_t* const pages = args.plan.pages + planned.first_page;
+  const PlannedRow planned = args.rows[row];
+  const int32_t* const pages = args.pages + planned.first_page;
   const float* const query =
       args.qkv + (row * (args.num_heads + 2 * cache.num_kv_heads) + head) * head_dim;
   float q[kColumns], sums[kColumns];

@@ -121,7 +121,7 @@ struct Totals {
 template <int kDim>
 __global__ void __launch_bounds__(kThreads)
     AttendManyKernel(const __grid_constant__ Attention args) {
-  const PlannedQueries queries = args.plan.many[blockIdx.x];
+  const PlannedQueries queries = args.many[blockIdx.x];
   const int kv_head = static_cast<int>(blockIdx.y);
   const int warp = threadIdx.x / kWarpSize;
   const int first = queries.first_position + queries.first_query / args.group;
@@ -166,8 +166,8 @@ __global__ void __launch_bounds__(kThreads)
 template <int kDim>
 void Run(Context& context, const Attention& args) {
   LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(args.plan.num_many),
-                    static_cast<unsigned>(args.cache.num_kv_heads));
+  shape.grid =
+      dim3(static_cast<unsigned>(args.num_many), static_cast<unsigned>(args.cache.num_kv_heads));
   shape.block = dim3(kThreads);
   shape.shared_bytes = SharedBytes<kDim>();
   Launch(context, "attention of a chunk", shape, &AttendManyKernel<kDim>, args);

@@ -33,7 +33,7 @@ __device__ __forceinline__ void LoadKvTile(const Attention& args, const PlannedQ
                                            int kv_head, int tile, unsigned char* keys,
                                            unsigned char* values) {
   using Tile = KvTile<kDim>;
-  const int32_t* const pages = args.plan.pages + queries.first_page;
+  const int32_t* const pages = args.pages + queries.first_page;
   const auto head_dim = static_cast<int>(args.cache.head_dim);
   for (int i = threadIdx.x; i < kTilePositions * Tile::kChunks; i += kThreads) {
     const int row = i / Tile::kChunks, chunk = i % Tile::kChunks;

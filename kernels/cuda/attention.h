@@ -23,7 +23,11 @@ struct Attention {
   int group = 0;    // heads that share keys and values
   int window = 0;   // positions; no window: more than there are
   float scale = 0;  // 1 / sqrt(head_dim)
-  BatchPlan plan;
+  // Of the batch's plan.
+  const PlannedRow* rows = nullptr;
+  const int32_t* pages = nullptr;
+  const PlannedQueries* many = nullptr;
+  int num_many = 0;
   // A slice of the plan's few queries; of each a row for each split: values' sums [kDim], then
   // maximum and weight.
   const PlannedQueries* few = nullptr;

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/context.h"
+#include "kernels/round_up.h"
 
 namespace tramontane::cuda {
 namespace {
@@ -78,7 +79,7 @@ void PlanSequence(const SequenceRows& sequence, int64_t group, const KvLayer& ca
 // Appends the elements, 16-byte aligned; returns their offset.
 template <typename T>
 size_t Append(std::span<const T> elements, std::vector<std::byte>& content) {
-  const size_t offset = (content.size() + 15) / 16 * 16;
+  const size_t offset = RoundUp(content.size(), 16);
   content.resize(offset + elements.size() * sizeof(T));
   if (!elements.empty()) {
     std::memcpy(content.data() + offset, elements.data(), elements.size() * sizeof(T));
@@ -87,23 +88,6 @@ size_t Append(std::span<const T> elements, std::vector<std::byte>& content) {
 }
 
 }  // namespace
-
-BatchPlans::~BatchPlans() {
-  for (const Slot& slot : slots_) (void)cudaFree(slot.bytes);
-}
-
-void BatchPlans::Enlarge(Context& context, Slot& slot, int64_t num_bytes) {
-  context.Wait();
-  context.Check(cudaFree(slot.bytes), "freeing a batch's plan");
-  slot.bytes = nullptr;
-  slot.size = 0;
-  slot.content.clear();
-  void* bytes = nullptr;
-  context.Check(cudaMalloc(&bytes, static_cast<size_t>(num_bytes)), "allocating a batch's plan");
-  if (context.failed()) return;
-  slot.bytes = static_cast<std::byte*>(bytes);
-  slot.size = num_bytes;
-}
 
 BatchPlans::Slot& BatchPlans::FindPlace(const Slot::Sizes& sizes) {
   Slot* oldest = &slots_[0];
@@ -144,20 +128,19 @@ BatchPlan BatchPlans::Prepare(Context& context, std::span<const SequenceRows> se
   slot.num_uses = 1;
   slot.sizes = sizes;
   const auto size = static_cast<int64_t>(content_.size());
-  for (Slot& any : slots_) {
-    if (any.size == 0) Enlarge(context, any, kSlotBytes);
-  }
-  if (size > slot.size) Enlarge(context, slot, 2 * size);
+  for (Slot& any : slots_) any.memory.Reserve(context, kSlotBytes);
+  if (size > slot.memory.size()) slot.memory.Reserve(context, 2 * size);
   if (context.failed()) return {};
+  std::byte* const bytes = slot.memory.bytes();
   // What is staged behind it stays where it is while page tables grow.
   std::byte* const staged = context.Stage((size / kStagedBytes + 1) * kStagedBytes);
   std::memcpy(staged, content_.data(), content_.size());
-  context.QueueCopy("copying a batch's plan", slot.bytes, staged, content_.size());
+  context.QueueCopy("copying a batch's plan", bytes, staged, content_.size());
   slot.content.swap(content_);
-  slot.plan.rows = reinterpret_cast<const PlannedRow*>(slot.bytes + rows);
-  slot.plan.few = reinterpret_cast<const PlannedQueries*>(slot.bytes + few);
-  slot.plan.many = reinterpret_cast<const PlannedQueries*>(slot.bytes + many);
-  slot.plan.pages = reinterpret_cast<const int32_t*>(slot.bytes + pages);
+  slot.plan.rows = reinterpret_cast<const PlannedRow*>(bytes + rows);
+  slot.plan.few = reinterpret_cast<const PlannedQueries*>(bytes + few);
+  slot.plan.many = reinterpret_cast<const PlannedQueries*>(bytes + many);
+  slot.plan.pages = reinterpret_cast<const int32_t*>(bytes + pages);
   slot.plan.num_many = static_cast<int>(lists.many.size());
   slot.few_slices.swap(lists.few_slices);
   slot.plan.few_slices = slot.few_slices;

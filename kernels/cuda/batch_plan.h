@@ -8,11 +8,10 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/scratch.h"
 #include "kernels/kv_layout.h"
 
 namespace tramontane::cuda {
-
-class Context;
 
 // Attention reads keys in tiles of this many absolute positions, and starts its softmax anew at
 // every multiple of kSplitPositions; the splits' results are merged in order.
@@ -65,8 +64,6 @@ struct BatchPlan {
 // most calls find theirs and upload nothing.
 class BatchPlans {
  public:
-  ~BatchPlans();
-
   BatchPlan Prepare(Context& context, std::span<const SequenceRows> sequences, int64_t num_rows,
                     int64_t num_heads, const KvLayer& cache);
 
@@ -79,8 +76,7 @@ class BatchPlans {
     std::vector<std::byte> content;
     BatchPlan plan;
     std::vector<FewSlice> few_slices;
-    std::byte* bytes = nullptr;
-    int64_t size = 0;
+    Scratch memory{"allocating a batch's plan"};
     Sizes sizes = {};
     int64_t last_used = 0;
     int64_t num_uses = 0;  // of this content
@@ -89,7 +85,6 @@ class BatchPlans {
   // That of a plan alike of the step before, so that the plan of a decode's next step lies where
   // the last one did and kernels' parameters stay; else the one that was used the longest ago.
   Slot& FindPlace(const Slot::Sizes& sizes);
-  static void Enlarge(Context& context, Slot& slot, int64_t num_bytes);
 
   // Two micro-batches take turns; a third and a fourth are for batches of their last layers.
   std::array<Slot, 4> slots_;

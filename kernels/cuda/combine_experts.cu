@@ -101,10 +101,8 @@ void CombineExperts(Context& context, const CombineExpertsArgs& args) {
       args.row_dtype == DType::kBF16 && args.hidden_size % 8 == 0 && addresses % 16 == 0;
   CombineExpertsArgs placed = args;
   placed.expert_rows = nullptr;
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(args.num_tokens));
-  shape.block = dim3(kThreads);
-  Launch(context, "CombineExperts", shape, &CombineExpertsKernel, placed, places, vectors);
+  Launch(context, "CombineExperts", Blocks(args.num_tokens, kThreads), &CombineExpertsKernel,
+         placed, places, vectors);
 }
 
 }  // namespace tramontane::cuda

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "kernels/round_up.h"
+
 namespace tramontane::cuda {
 namespace {
 
@@ -11,29 +13,7 @@ namespace {
 constexpr size_t kFirstPiece = 16;
 constexpr size_t kPiece = 64;
 
-constexpr int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 }  // namespace
-
-Scratch::~Scratch() { (void)cudaFree(bytes_); }
-
-std::byte* Scratch::Reserve(Context& context, int64_t num_bytes) {
-  if (num_bytes <= size_ || context.failed()) return bytes_;
-  // Kernels may still use it.
-  context.Wait();
-  context.Check(cudaFree(bytes_), "freeing scratch memory");
-  bytes_ = nullptr;
-  size_ = 0;
-  const int64_t size = RoundUp(num_bytes, 4096);
-  void* bytes = nullptr;
-  context.Check(cudaMalloc(&bytes, static_cast<size_t>(size)), "allocating scratch memory");
-  if (context.failed()) return nullptr;
-  bytes_ = static_cast<std::byte*>(bytes);
-  size_ = size;
-  return bytes_;
-}
 
 Context::Context(const ContextOptions& options, cudaStream_t stream)
     : device(options.device),
@@ -47,8 +27,7 @@ Context::Context(const ContextOptions& options, cudaStream_t stream)
 Context::~Context() {
   Use();
   (void)cudaStreamSynchronize(stream_);
-  ReleaseBlocks();
-  (void)cudaFree(inverse_frequencies);
+  ReleaseBlocks(blocks_.size());
   (void)cudaStreamDestroy(stream_);
 }
 
@@ -138,26 +117,18 @@ void Context::Finish() {
   submitted_ = false;
   used_ = 0;
   // The last block, at least as large as all others, serves alone from now on.
-  while (blocks_.size() > 1) {
-    const Block block = blocks_.front();
-    if (block.pinned) {
-      (void)cudaFreeHost(block.bytes);
-    } else {
-      std::free(block.bytes);
-    }
-    blocks_.erase(blocks_.begin());
-  }
+  if (blocks_.size() > 1) ReleaseBlocks(blocks_.size() - 1);
 }
 
-void Context::ReleaseBlocks() {
-  for (const Block& block : blocks_) {
-    if (block.pinned) {
-      (void)cudaFreeHost(block.bytes);
+void Context::ReleaseBlocks(size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    if (blocks_[i].pinned) {
+      (void)cudaFreeHost(blocks_[i].bytes);
     } else {
-      std::free(block.bytes);
+      std::free(blocks_[i].bytes);
     }
   }
-  blocks_.clear();
+  blocks_.erase(blocks_.begin(), blocks_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
 }  // namespace tramontane::cuda

@@ -12,22 +12,10 @@
 #include "kernels/cuda/batch_plan.h"
 #include "kernels/cuda/graphs.h"
 #include "kernels/cuda/launch_list.h"
+#include "kernels/cuda/scratch.h"
 #include "model/dtype.h"
 
 namespace tramontane::cuda {
-
-// Device memory for an operation's intermediate results, which are lost at the next Reserve.
-// Operations reserve as much as they ever will, so that it grows but once.
-class Scratch {
- public:
-  ~Scratch();
-  // At least `num_bytes`, aligned to 256; null after an error, which goes to `context`.
-  std::byte* Reserve(class Context& context, int64_t num_bytes);
-
- private:
-  std::byte* bytes_ = nullptr;
-  int64_t size_ = 0;
-};
 
 // As CudaBackendOptions, which kernels' sources do not see.
 struct ContextOptions {
@@ -90,7 +78,8 @@ class Context {
   Scratch routing;    // which rows go to which experts
   Scratch partials;   // of attention's splits
   BatchPlans plans;   // sequences and page tables of the last batches, on the device
-  float* inverse_frequencies = nullptr;  // [head_dim / 2] on the device; of the two below
+  // [head_dim / 2] of float32; of the two below
+  Scratch inverse_frequencies{"allocating rotary frequencies"};
   double rope_theta = 0;
   int64_t head_dim = 0;
 
@@ -100,7 +89,7 @@ class Context {
     int64_t size;
     bool pinned;
   };
-  void ReleaseBlocks();
+  void ReleaseBlocks(size_t count);  // the first
   // What is listed goes to the stream: once it is enough for a piece, or whatever it is.
   void SubmitPiece();
   void Submit();

@@ -26,11 +26,9 @@ void EmbedTokens(Context& context, const EmbedTokensArgs& args) {
   if (args.num_tokens == 0) return;
   int32_t* const token_ids = context.StageArray<int32_t>(args.num_tokens);
   std::memcpy(token_ids, args.token_ids, static_cast<size_t>(args.num_tokens) * sizeof(int32_t));
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(args.num_tokens));
-  shape.block = dim3(kThreads);
-  Launch(context, "EmbedTokens", shape, &EmbedTokensKernel, args.embedding->bytes,
-         args.embedding->dtype, args.embedding->shape[1], token_ids, args.hidden_states);
+  Launch(context, "EmbedTokens", Blocks(args.num_tokens, kThreads), &EmbedTokensKernel,
+         args.embedding->bytes, args.embedding->dtype, args.embedding->shape[1], token_ids,
+         args.hidden_states);
 }
 
 }  // namespace tramontane::cuda

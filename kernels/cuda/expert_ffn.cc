@@ -7,6 +7,7 @@
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/packed_weights.h"
 #include "kernels/cuda/products.h"
+#include "kernels/round_up.h"
 
 namespace tramontane::cuda {
 namespace {
@@ -17,8 +18,6 @@ const DeviceExpert& Expert(const ExpertRows& group) {
 
 int64_t NumRows(const ExpertRows& group) { return static_cast<int64_t>(group.input.size()); }
 
-constexpr int64_t RoundUp(int64_t num_bytes) { return (num_bytes + 15) / 16 * 16; }
-
 // Rows of all groups one after the other, in memory between two kernels: at most
 // `context.max_rows`, each group's `row_bytes` long. Groups begin at units of 16 bytes.
 struct GroupedRows {
@@ -28,8 +27,8 @@ struct GroupedRows {
     int64_t num_bytes = 0, longest = 0;
     for (const ExpertRows& group : args.groups) {
       first_byte.push_back(num_bytes);
-      num_bytes += RoundUp(NumRows(group) * row_bytes(group));
-      longest = std::max(longest, RoundUp(row_bytes(group)));
+      num_bytes += RoundUp(NumRows(group) * row_bytes(group), 16);
+      longest = std::max(longest, RoundUp(row_bytes(group), 16));
     }
     bytes = scratch.Reserve(context, context.max_rows * longest);
   }

@@ -77,9 +77,7 @@ void RunFloatRows(Context& context, const ProductList& list, int count, Epilogue
 }
 
 void RunRoutedFloatRows(Context& context, const RoutedProducts& products, Epilogue epilogue) {
-  LaunchShape shape;
-  shape.grid = dim3(MaxBlocks<kSide, 1>(products));
-  shape.block = dim3(kSide * kSide);
+  const LaunchShape shape = Blocks(MaxBlocks<kSide, 1>(products), kSide * kSide);
   WithExpertEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
     Launch(context, "product of routed rows in float32", shape, &RoutedFloatRowsKernel<kEpilogue>,
            products.many, products.max_many);

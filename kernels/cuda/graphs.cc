@@ -57,8 +57,7 @@ std::optional<size_t> Graphs::FindOrMake(LaunchList& list) {
                   [&](size_t i) -> const LaunchList& { return graphs_[i].list; });
   if (found.has_value()) {
     if (Update(list, graphs_[*found])) return found;
-    Destroy(graphs_[*found]);
-    graphs_.erase(graphs_.begin() + static_cast<std::ptrdiff_t>(*found));
+    Remove(*found);
     return std::nullopt;
   }
   const std::optional<size_t> seen =
@@ -71,8 +70,7 @@ std::optional<size_t> Graphs::FindOrMake(LaunchList& list) {
   if (!place.has_value()) return std::nullopt;
   if (!Make(list, graphs_[*place])) {
     // There is no memory for more, most likely.
-    Destroy(graphs_[*place]);
-    graphs_.erase(graphs_.begin() + static_cast<std::ptrdiff_t>(*place));
+    Remove(*place);
     max_graphs_ = graphs_.size();
     return std::nullopt;
   }
@@ -121,6 +119,11 @@ void Graphs::Destroy(Graph& graph) {
   if (graph.exec != nullptr) (void)cudaGraphExecDestroy(graph.exec);
   if (graph.graph != nullptr) (void)cudaGraphDestroy(graph.graph);
   graph = Graph();
+}
+
+void Graphs::Remove(size_t index) {
+  Destroy(graphs_[index]);
+  graphs_.erase(graphs_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
 void Graphs::Remember(const LaunchList& list) {

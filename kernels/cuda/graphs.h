@@ -45,6 +45,7 @@ class Graphs {
   static bool Make(LaunchList& list, Graph& graph);
   static bool Update(LaunchList& list, Graph& graph);
   static void Destroy(Graph& graph);
+  void Remove(size_t index);
   void Remember(const LaunchList& list);
 
   size_t max_graphs_;

@@ -41,6 +41,11 @@ void Launch(Context& context, const char* name, const LaunchShape& shape,
   queue(args...);
 }
 
+// A row of `count` blocks of `num_threads` threads each.
+inline LaunchShape Blocks(int64_t count, int num_threads) {
+  return {dim3(static_cast<unsigned>(count)), dim3(static_cast<unsigned>(num_threads))};
+}
+
 constexpr unsigned DivideUp(int64_t value, int64_t by) {
   return static_cast<unsigned>((value + by - 1) / by);
 }

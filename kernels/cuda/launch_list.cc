@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "kernels/round_up.h"
+
 namespace tramontane::cuda {
 namespace {
 
@@ -29,7 +31,7 @@ void LaunchList::AddKernel(const KernelCall& call) {
   for (size_t p = 0; p < call.parameters.size(); ++p) {
     const size_t offset = bytes_.size(), size = call.sizes[p];
     // Padded with zeros, so that equal parameters are of equal bytes.
-    bytes_.resize(offset + (size + kAlignment - 1) / kAlignment * kAlignment);
+    bytes_.resize(offset + RoundUp(size, kAlignment));
     std::memcpy(bytes_.data() + offset, call.parameters[p], size);
     offsets_.push_back(offset);
   }

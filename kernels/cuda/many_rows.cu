@@ -183,9 +183,7 @@ void RunManyRows(Context& context, const ProductList& list, int count, Epilogue 
 }
 
 void RunRoutedManyRows(Context& context, const RoutedProducts& products, Epilogue epilogue) {
-  LaunchShape shape;
-  shape.grid = dim3(MaxBlocks<kBlockRows, kBlockTiles>(products));
-  shape.block = dim3(kThreads);
+  LaunchShape shape = Blocks(MaxBlocks<kBlockRows, kBlockTiles>(products), kThreads);
   shape.shared_bytes = size_t{kStages} * kStageBytes;
   WithExpertEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
     Launch(context, "product of many routed rows", shape, &RoutedManyRowsKernel<kEpilogue>,

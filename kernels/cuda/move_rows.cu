@@ -35,17 +35,11 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void MoveRows(Context& context, const RowMove* staged, int64_t count) {
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(count));
-  shape.block = dim3(kThreads);
-  Launch(context, "moving rows", shape, &MoveRowsKernel, staged);
+  Launch(context, "moving rows", Blocks(count, kThreads), &MoveRowsKernel, staged);
 }
 
 void GatherRows(Context& context, const RowGather& gather, int64_t num_rows) {
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(num_rows));
-  shape.block = dim3(kThreads);
-  Launch(context, "gathering rows", shape, &GatherRowsKernel, gather);
+  Launch(context, "gathering rows", Blocks(num_rows, kThreads), &GatherRowsKernel, gather);
 }
 
 }  // namespace tramontane::cuda

@@ -32,10 +32,7 @@ __global__ void __launch_bounds__(kThreads) PackRowsKernel(const PackRows args) 
 }  // namespace
 
 void LaunchPackRows(Context& context, const PackRows& args) {
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(args.num_rows));
-  shape.block = dim3(kThreads);
-  Launch(context, "packing weights", shape, &PackRowsKernel, args);
+  Launch(context, "packing weights", Blocks(args.num_rows, kThreads), &PackRowsKernel, args);
 }
 
 }  // namespace tramontane::cuda

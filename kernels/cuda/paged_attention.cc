@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <span>
-#include <utility>
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/operations.h"
@@ -13,11 +11,12 @@
 namespace tramontane::cuda {
 namespace {
 
+// `attention.few`: all of the plan's.
 void AttendSlice(Context& context, const FewSlice& slice, Attention attention) {
   const int64_t max_partials =
       std::max(context.max_partial_bytes / kPartialBytes, slice.num_partials);
   std::byte* const partials = context.partials.Reserve(context, max_partials * kPartialBytes);
-  attention.few = attention.plan.few + slice.first;
+  attention.few += slice.first;
   attention.num_few = slice.count;
   attention.max_splits = slice.max_splits;
   attention.partial_sums = reinterpret_cast<float*>(partials);
@@ -41,18 +40,21 @@ void PagedAttention(Context& context, const PagedAttentionArgs& args) {
   attention.group = static_cast<int>(args.num_heads / cache.num_kv_heads);
   attention.window = args.sliding_window.value_or(std::numeric_limits<int>::max());
   attention.scale = 1.0f / std::sqrt(static_cast<float>(cache.head_dim));
-  attention.plan =
+  const BatchPlan plan =
       context.plans.Prepare(context, args.sequences, args.num_tokens, args.num_heads, cache);
-  // No business of the kernels, to whose parameters it would lend an address that often changes.
-  const std::span<const FewSlice> slices = std::exchange(attention.plan.few_slices, {});
+  attention.rows = plan.rows;
+  attention.pages = plan.pages;
+  attention.many = plan.many;
+  attention.num_many = plan.num_many;
+  attention.few = plan.few;
   const bool in_bf16 = context.compute_dtype == DType::kBF16 && cache.dtype == DType::kBF16 &&
                        cache.head_dim % 8 == 0 && cache.head_dim <= kMaxBf16HeadDim;
   if (!in_bf16) {
     AttendInFloat(context, attention, args.num_tokens);
     return;
   }
-  for (const FewSlice& slice : slices) AttendSlice(context, slice, attention);
-  if (attention.plan.num_many > 0) AttendMany(context, attention);
+  for (const FewSlice& slice : plan.few_slices) AttendSlice(context, slice, attention);
+  if (plan.num_many > 0) AttendMany(context, attention);
 }
 
 }  // namespace tramontane::cuda

@@ -1,5 +1,6 @@
 #include "kernels/cuda/products.h"
 
+#include <algorithm>
 #include <array>
 
 namespace tramontane::cuda {
@@ -9,9 +10,9 @@ namespace {
 constexpr std::array<int, 3> kFewRows = {8, 16, 32};
 
 // The class of kernels for a number of rows: 0 to 2 are kFewRows, 3 is many.
-size_t ClassOf(const Product& product) {
+size_t ClassOf(int64_t num_rows) {
   for (size_t c = 0; c < kFewRows.size(); ++c) {
-    if (product.num_rows <= kFewRows[c]) return c;
+    if (num_rows <= kFewRows[c]) return c;
   }
   return kFewRows.size();
 }
@@ -30,12 +31,14 @@ void RunClass(Context& context, size_t row_class, const ProductList& list, int c
 
 }  // namespace
 
+int FewRows(int64_t num_rows) { return kFewRows[std::min(ClassOf(num_rows), kFewRows.size() - 1)]; }
+
 void RunProducts(Context& context, std::span<const Product> products, Epilogue epilogue) {
   for (size_t row_class = 0; row_class <= kFewRows.size(); ++row_class) {
     ProductList list;
     int count = 0;
     for (const Product& product : products) {
-      if (product.num_rows == 0 || ClassOf(product) != row_class) continue;
+      if (product.num_rows == 0 || ClassOf(product.num_rows) != row_class) continue;
       list.product[count++] = product;
       if (count < kMaxProducts) continue;
       RunClass(context, row_class, list, count, epilogue);

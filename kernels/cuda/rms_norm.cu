@@ -29,10 +29,7 @@ __global__ void __launch_bounds__(kThreads) RmsNormKernel(const RmsNormArgs args
 }  // namespace
 
 void RmsNorm(Context& context, const RmsNormArgs& args) {
-  LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(args.num_tokens));
-  shape.block = dim3(kThreads);
-  Launch(context, "RmsNorm", shape, &RmsNormKernel, args);
+  Launch(context, "RmsNorm", Blocks(args.num_tokens, kThreads), &RmsNormKernel, args);
 }
 
 }  // namespace tramontane::cuda

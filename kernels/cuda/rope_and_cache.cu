@@ -57,18 +57,14 @@ void PrepareFrequencies(Context& context, double rope_theta, int64_t head_dim) {
   if (context.rope_theta == rope_theta && context.head_dim == head_dim) return;
   const std::vector<float> frequencies = InverseFrequencies(rope_theta, head_dim);
   const size_t num_bytes = frequencies.size() * sizeof(float);
-  context.Wait();
-  context.Check(cudaFree(context.inverse_frequencies), "freeing rotary frequencies");
-  context.inverse_frequencies = nullptr;
-  void* bytes = nullptr;
-  context.Check(cudaMalloc(&bytes, num_bytes), "allocating rotary frequencies");
+  std::byte* const bytes =
+      context.inverse_frequencies.Reserve(context, static_cast<int64_t>(num_bytes));
   if (context.failed()) return;
-  context.inverse_frequencies = static_cast<float*>(bytes);
   context.rope_theta = rope_theta;
   context.head_dim = head_dim;
   std::byte* const staged = context.Stage(static_cast<int64_t>(num_bytes));
   std::memcpy(staged, frequencies.data(), num_bytes);
-  context.QueueCopy("copying rotary frequencies", context.inverse_frequencies, staged, num_bytes);
+  context.QueueCopy("copying rotary frequencies", bytes, staged, num_bytes);
 }
 
 }  // namespace
@@ -83,8 +79,8 @@ void RopeAndCache(Context& context, const RopeAndCacheArgs& args) {
                     static_cast<unsigned>(args.num_heads + 2 * args.cache.num_kv_heads));
   shape.block = dim3(kThreads);
   Launch(context, "RopeAndCache", shape, &RopeAndCacheKernel,
-         Rotation{args.qkv, context.inverse_frequencies, plan.rows, plan.pages, args.cache,
-                  args.num_heads});
+         Rotation{args.qkv, reinterpret_cast<const float*>(context.inverse_frequencies.bytes()),
+                  plan.rows, plan.pages, args.cache, args.num_heads});
 }
 
 }  // namespace tramontane::cuda

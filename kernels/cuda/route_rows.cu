@@ -98,9 +98,7 @@ void RouteRows(Context& context, const RouteRowsArgs& args) {
   TRAMONTANE_CHECK(args.num_experts <= kMaxRoutedExperts);
   const int num_segments = std::clamp(args.num_pairs / kPairsOfSegment, 1,
                                       std::min(kThreads, kMaxCounts / args.num_experts - 2));
-  LaunchShape shape;
-  shape.grid = dim3(1);
-  shape.block = dim3(kThreads);
+  LaunchShape shape = Blocks(1, kThreads);
   shape.shared_bytes = sizeof(int) * static_cast<size_t>((num_segments + 2) * args.num_experts);
   Launch(context, "routing rows", shape, &RouteRowsKernel, args, num_segments);
 }

@@ -48,10 +48,8 @@ __global__ void __launch_bounds__(kThreads) RouteTopKKernel(const RouteTopKArgs 
 
 void RouteTopK(Context& context, const RouteTopKArgs& args) {
   TRAMONTANE_CHECK(0 < args.top_k && args.top_k <= args.num_experts);
-  LaunchShape shape;
-  shape.grid = dim3(DivideUp(args.num_tokens, kThreads));
-  shape.block = dim3(kThreads);
-  Launch(context, "RouteTopK", shape, &RouteTopKKernel, args);
+  Launch(context, "RouteTopK", Blocks(DivideUp(args.num_tokens, kThreads), kThreads),
+         &RouteTopKKernel, args);
 }
 
 }  // namespace tramontane::cuda

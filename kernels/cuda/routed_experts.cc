@@ -16,9 +16,6 @@ const DeviceExpert& Expert(const PackedExpert* expert) {
   return static_cast<const DeviceExpert&>(*expert);
 }
 
-// More rows than that are products of many rows, as in products.cc.
-constexpr int64_t kMostFewRows = 32;
-
 // The lists of both matrices in device memory, and what bounds them: at most one row of each token
 // goes to one expert.
 struct Lists {
@@ -30,9 +27,10 @@ struct Lists {
     const auto num_experts = static_cast<int64_t>(routed.experts.size());
     const int64_t num_pairs = routed.num_tokens * routed.top_k;
     const bool exact = context.compute_dtype == DType::kF32;
-    const int64_t few_rows = exact ? 0 : FewRows(routed.num_tokens);
+    // The class of kernels is the same whatever the routing is.
+    const int few_rows = exact ? 0 : FewRows(routed.num_tokens);
     up.max_rows = num_pairs;
-    up.few_rows = static_cast<int>(few_rows);
+    up.few_rows = few_rows;
     up.max_few = exact ? 0 : static_cast<int>(std::min(num_experts, num_pairs));
     up.max_many = routed.num_tokens <= few_rows
                       ? 0
@@ -49,7 +47,7 @@ struct Lists {
     args.pair_of_row = reinterpret_cast<int32_t*>(lists + 4 * num_experts);
     args.num_pairs = static_cast<int32_t>(num_pairs);
     args.num_experts = static_cast<int32_t>(num_experts);
-    args.few_rows = static_cast<int32_t>(few_rows);
+    args.few_rows = few_rows;
     args.element_bytes = static_cast<int32_t>(DTypeSize(context.compute_dtype));
     down = up;
     up.few = args.up.few;
@@ -58,11 +56,6 @@ struct Lists {
     down.few = args.down.few;
     down.many = args.down.many;
     down.num_tiles = static_cast<int>(expert.w2().num_tiles());
-  }
-
-  // The class of kernels whatever the routing is.
-  static int64_t FewRows(int64_t num_tokens) {
-    return num_tokens <= 8 ? 8 : num_tokens <= 16 ? 16 : kMostFewRows;
   }
 };
 

@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -15,8 +14,7 @@
 namespace tramontane {
 namespace {
 
-// {compute dtype, whether with hops}
-class CudaGraphsTest : public testing::TestWithParam<std::tuple<DType, bool>> {
+class CudaGraphsTest : public testing::TestWithParam<LayersCase> {
  protected:
   void SetUp() override {
     if (!CreateCudaBackend({}).ok()) GTEST_SKIP() << "no CUDA device: skipped";
@@ -24,7 +22,7 @@ class CudaGraphsTest : public testing::TestWithParam<std::tuple<DType, bool>> {
 
   static std::unique_ptr<Backend> Create(bool graphs, int max_graphs) {
     CudaBackendOptions options;
-    options.compute_dtype = std::get<0>(GetParam());
+    options.compute_dtype = GetParam().compute_dtype;
     options.graphs = graphs;
     options.max_graphs = max_graphs;
     auto backend = CreateCudaBackend(options);
@@ -35,7 +33,7 @@ class CudaGraphsTest : public testing::TestWithParam<std::tuple<DType, bool>> {
   // Hidden states of every step.
   static std::vector<std::vector<float>> Run(bool graphs, int max_graphs = 256) {
     const auto backend = Create(graphs, max_graphs);
-    LayersUnderTest layers(backend.get(), {.num_layers = 2, .hops = std::get<1>(GetParam())});
+    LayersUnderTest layers(backend.get(), {.num_layers = 2, .hops = GetParam().hops});
     std::vector<std::vector<float>> steps;
     const auto step = [&](const std::vector<int64_t>& rows_of_sequences, int64_t first_position) {
       const absl::Status done = layers.Step(rows_of_sequences, first_position);
@@ -55,13 +53,8 @@ class CudaGraphsTest : public testing::TestWithParam<std::tuple<DType, bool>> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(, CudaGraphsTest,
-                         testing::Combine(testing::Values(DType::kBF16, DType::kF32),
-                                          testing::Bool()),
-                         [](const auto& param) {
-                           return std::string(DTypeName(std::get<0>(param.param))) +
-                                  (std::get<1>(param.param) ? "_hops" : "_local");
-                         });
+INSTANTIATE_TEST_SUITE_P(, CudaGraphsTest, testing::ValuesIn(AllLayers()),
+                         [](const auto& param) { return LayersCaseName(param.param); });
 
 TEST_P(CudaGraphsTest, StepsHaveTheBitsOfStepsWithoutGraphs) {
   const auto expected = Run(/*graphs=*/false);
@@ -76,7 +69,7 @@ TEST_P(CudaGraphsTest, StepsHaveTheBitsOfStepsWithoutGraphs) {
 
 TEST_P(CudaGraphsTest, AnErrorOfAnOperationComesOutOfFinishAndStays) {
   const auto backend = Create(/*graphs=*/true, /*max_graphs=*/256);
-  LayersUnderTest layers(backend.get(), {.num_layers = 1, .hops = std::get<1>(GetParam())});
+  LayersUnderTest layers(backend.get(), {.num_layers = 1, .hops = GetParam().hops});
   for (int64_t position = 0; position < 4; ++position) {
     ASSERT_TRUE(layers.Step({1, 1}, position).ok());
   }

@@ -27,6 +27,15 @@ constexpr float kScale = 0.3f;
 
 }  // namespace
 
+std::vector<LayersCase> AllLayers() {
+  return {{DType::kBF16, false}, {DType::kBF16, true}, {DType::kF32, false}, {DType::kF32, true}};
+}
+
+std::string LayersCaseName(const LayersCase& layers_case) {
+  return std::string(DTypeName(layers_case.compute_dtype)) +
+         (layers_case.hops ? "_hops" : "_local");
+}
+
 LayersUnderTest::LayersUnderTest(Backend* backend, const Options& options)
     : backend_(backend), options_(options) {
   table_ = Share(kVocabSize * kHidden * 4);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -13,6 +14,14 @@
 #include "tests/kernels/test_tensors.h"
 
 namespace tramontane {
+
+// What layers are tested with, and its name in a test's: "bf16_hops".
+struct LayersCase {
+  DType compute_dtype;
+  bool hops;  // as of LayersUnderTest::Options
+};
+std::vector<LayersCase> AllLayers();
+std::string LayersCaseName(const LayersCase& layers_case);
 
 // Random weights, the same for every backend; all memory is there before the first step. Memory
 // that cannot be had ends the process.

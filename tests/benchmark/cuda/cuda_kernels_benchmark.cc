@@ -135,10 +135,11 @@ std::string Json(double bandwidth, const std::vector<Measurement>& all) {
   return json + "\n  ]\n}\n";
 }
 
-// Fills in the seconds of each, and prints them.
+// Fills in the seconds of each, and prints them. They may outlive what they have measured.
 void Measure(Backend* backend, double bandwidth, std::vector<Measurement>& all) {
   for (Measurement& m : all) {
     m.seconds = SecondsOf(backend, m.queue);
+    m.queue = nullptr;
     std::printf("%-40s %9.1f us %7.0f GB/s %5.2f of copy %7.1f TFLOP/s\n", m.name.c_str(),
                 m.seconds * 1e6, m.bytes / m.seconds / 1e9, m.bytes / m.seconds / bandwidth,
                 m.flops / m.seconds / 1e12);
@@ -156,7 +157,6 @@ absl::StatusOr<std::vector<Measurement>> MeasureGraphs(double bandwidth) {
   std::vector<Measurement> all;
   AddSegments("graphs", backend->get(), &model, all);
   Measure(backend->get(), bandwidth, all);
-  for (Measurement& m : all) m.queue = nullptr;
   return all;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <iterator>
 
+#include "kernels/round_up.h"
 #include "model/check.h"
 
 namespace tramontane::emulation {
@@ -13,10 +14,6 @@ namespace {
 
 constexpr size_t kAlignment = 256;
 constexpr size_t kPageBytes = size_t{2} << 20;
-
-constexpr size_t RoundUp(size_t value, size_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
 
 // Whole pages, aligned to them.
 std::byte* ReserveAddresses(size_t num_bytes) {

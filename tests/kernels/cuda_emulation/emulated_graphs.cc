@@ -8,12 +8,12 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "kernels/round_up.h"
 #include "model/check.h"
 
 // What a node does, with copies of its parameters. Immutable, so that launches may hold it.
 struct EmulatedWork {
   const void* function = nullptr;  // of a kernel; null: a copy
-  size_t num_parameters = 0;
   std::function<void()> run;
 };
 
@@ -74,12 +74,11 @@ std::shared_ptr<const EmulatedWork> KernelWork(const void* function, const dim3&
   for (size_t p = 0; p < kernel.parameter_sizes.size(); ++p) {
     const size_t size = kernel.parameter_sizes[p];
     offsets.push_back(bytes.size());
-    bytes.resize(offsets.back() + (size + kAlignment - 1) / kAlignment * kAlignment);
+    bytes.resize(offsets.back() + tramontane::RoundUp(size, kAlignment));
     std::memcpy(bytes.data() + offsets.back(), parameters[p], size);
   }
   auto work = std::make_shared<EmulatedWork>();
   work->function = function;
-  work->num_parameters = offsets.size();
   work->run = [=]() mutable {
     std::vector<void*> pointers;
     for (const size_t offset : offsets) pointers.push_back(bytes.data() + offset);
@@ -117,10 +116,7 @@ cudaError_t AddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNod
 cudaError_t SetNode(cudaGraphExec_t exec, cudaGraphNode_t node,
                     std::shared_ptr<const EmulatedWork> work) {
   if (node->graph != exec->graph) return cudaErrorInvalidValue;
-  const EmulatedWork& old = *exec->work[node->index];
-  if (old.function != work->function || old.num_parameters != work->num_parameters) {
-    return cudaErrorInvalidValue;
-  }
+  if (exec->work[node->index]->function != work->function) return cudaErrorInvalidValue;
   exec->work[node->index] = std::move(work);
   return Count(&EmulatedCounts::node_updates);
 }

@@ -28,6 +28,17 @@ class EmulatedMachineTest : public testing::Test {
   static absl::Status Create(int device = 0) {
     return CreateCudaBackend({DType::kBF16, device}).status();
   }
+
+  // `x`: [3, 64], a row, its weights and where its norm goes.
+  static void QueueNorm(Backend* backend, float* x) {
+    RmsNormArgs args;
+    args.input = x;
+    args.weight = x + 64;
+    args.output = x + 128;
+    args.num_tokens = 1;
+    args.hidden_size = 64;
+    backend->RmsNorm(args);
+  }
 };
 
 TEST_F(EmulatedMachineTest, AMachineWithoutADeviceIsAFailedPrecondition) {
@@ -89,13 +100,7 @@ TEST_F(EmulatedMachineTest, OperationsAreQueuedUntilFinish) {
   ASSERT_TRUE(rows.ok());
   auto* const x = rows->as<float>();
   for (int i = 0; i < 128; ++i) x[i] = 1;
-  RmsNormArgs args;
-  args.input = x;
-  args.weight = x + 64;
-  args.output = x + 128;
-  args.num_tokens = 1;
-  args.hidden_size = 64;
-  (*backend)->RmsNorm(args);
+  QueueNorm(backend->get(), x);
   EXPECT_EQ(x[128], 0);
   EXPECT_TRUE((*backend)->Finish().ok());
   EXPECT_NEAR(x[128], 1, 1e-5);
@@ -142,13 +147,7 @@ TEST_F(EmulatedMachineTest, BackendsOfSeveralThreadsShareTheMachine) {
         x[i] = static_cast<float>(round);
         x[64 + i] = scale;
       }
-      RmsNormArgs args;
-      args.input = x;
-      args.weight = x + 64;
-      args.output = x + 128;
-      args.num_tokens = 1;
-      args.hidden_size = 64;
-      (*backend)->RmsNorm(args);
+      QueueNorm(backend->get(), x);
       *good &= (*backend)->Finish().ok();
       for (int i = 0; i < 64; ++i) *good &= std::abs(x[128 + i] - scale) < 1e-4f;
     }

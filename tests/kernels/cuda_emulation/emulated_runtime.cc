@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "kernels/round_up.h"
 #include "model/check.h"
 #include "tests/kernels/cuda_emulation/device_arena.h"
 
@@ -85,7 +86,7 @@ cudaError_t cudaFree(void* bytes) {
 }
 
 cudaError_t cudaHostAlloc(void** bytes, size_t size, unsigned) {
-  *bytes = std::aligned_alloc(256, (size + 255) / 256 * 256);
+  *bytes = std::aligned_alloc(256, tramontane::RoundUp(size, 256));
   TRAMONTANE_CHECK(*bytes != nullptr);
   std::memset(*bytes, 0xff, size);
   ++LockedMachine()->num_allocations;

@@ -3,8 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <string>
-#include <tuple>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "tests/kernels/layers_under_test.h"
@@ -12,16 +11,15 @@
 namespace tramontane {
 namespace {
 
-// {compute dtype, whether with hops}
-class SteadyMemoryTest : public testing::TestWithParam<std::tuple<DType, bool>> {
+class SteadyMemoryTest : public testing::TestWithParam<LayersCase> {
  protected:
   void Create(CudaBackendOptions options) {
-    options.compute_dtype = std::get<0>(GetParam());
+    options.compute_dtype = GetParam().compute_dtype;
     auto backend = CreateCudaBackend(options);
     ASSERT_TRUE(backend.ok());
     backend_ = *std::move(backend);
-    layers_ = std::make_unique<LayersUnderTest>(
-        backend_.get(), LayersUnderTest::Options{1, std::get<1>(GetParam())});
+    layers_ = std::make_unique<LayersUnderTest>(backend_.get(),
+                                                LayersUnderTest::Options{1, GetParam().hops});
   }
 
   void Step(const std::vector<int64_t>& rows_of_sequences, int64_t first_position) {
@@ -32,13 +30,8 @@ class SteadyMemoryTest : public testing::TestWithParam<std::tuple<DType, bool>> 
   std::unique_ptr<LayersUnderTest> layers_;
 };
 
-INSTANTIATE_TEST_SUITE_P(, SteadyMemoryTest,
-                         testing::Combine(testing::Values(DType::kBF16, DType::kF32),
-                                          testing::Bool()),
-                         [](const auto& param) {
-                           return std::string(DTypeName(std::get<0>(param.param))) +
-                                  (std::get<1>(param.param) ? "_hops" : "_local");
-                         });
+INSTANTIATE_TEST_SUITE_P(, SteadyMemoryTest, testing::ValuesIn(AllLayers()),
+                         [](const auto& param) { return LayersCaseName(param.param); });
 
 TEST_P(SteadyMemoryTest, LargerStepsAllocateNothingAfterASmallOne) {
   Create({});
