@@ -67,10 +67,17 @@ image_of() {
   printf '%s/%s:%s' "$PREFIX" "${1//_/-}" "$TAG"
 }
 
+# Refuses variable $1, which names what the build is to mount, where the builder cannot.
+require_mounts() {
+  [[ "$BUILDER" != docker ]] ||
+    fail 2 "$1 needs buildah or podman: docker mounts nothing in a build"
+}
+
 # Adds to OPTIONS that the file which variable $1 names, if any, is at $2 in the build.
 mount_file() {
   local file="${!1:-}"
   [[ -n "$file" ]] || return 0
+  require_mounts "$1"
   [[ -f "$file" ]] || fail 2 "$1=$file: no such file"
   OPTIONS+=(--volume "$(realpath "$file"):$2:ro")
 }
@@ -84,12 +91,7 @@ collect_options() {
     --label "$label.base.name=$BASE_IMAGE")
   case "$BUILDER" in
     buildah | podman) OPTIONS+=(--layers --format oci --ignorefile "$ROOT/.dockerignore") ;;
-    docker)
-      [[ -z "${APT_CONF:-}${CCACHE_DIR:-}" ]] ||
-        fail 2 "APT_CONF and CCACHE_DIR need buildah or podman: docker mounts nothing in a build"
-      [[ "$VARIANT" != cuda || -z "${PIP_CONF:-}${PIP_CERT:-}" ]] ||
-        fail 2 "PIP_CONF and PIP_CERT need buildah or podman: docker mounts nothing in a build"
-      ;;
+    docker) ;;
     *) fail 2 "BUILDER=$BUILDER: expected buildah, podman or docker" ;;
   esac
   mount_file APT_CONF /etc/apt/apt.conf.d/99build
@@ -99,6 +101,7 @@ collect_options() {
     [[ -z "${PIP_CERT:-}" ]] || OPTIONS+=(--build-arg PIP_CERT=/etc/pip_cert.pem)
   fi
   if [[ -n "${CCACHE_DIR:-}" ]]; then
+    require_mounts CCACHE_DIR
     mkdir -p "$CCACHE_DIR"
     OPTIONS+=(--volume "$(realpath "$CCACHE_DIR"):/ccache" --build-arg CCACHE_DIR=/ccache)
   fi

@@ -11,10 +11,7 @@ readonly GPU="$ROOT/build/gpu"
 readonly LOG="$GPU/pack.log"
 # It travels with the repository (34 MiB), in 64 MiB for both.
 readonly MAX_KIB=$((28 * 1024))
-# What is taken of what these depend on.
-readonly WANTED_PACKAGES=(libabsl-dev libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
-  libssl-dev nlohmann-json3-dev libspdlog-dev libsentencepiece-dev prometheus-cpp-dev libgtest-dev libgmock-dev
-  libbenchmark-dev pkgconf)
+# What is taken of the packages of packages.txt and of what they depend on.
 readonly WANTED_NAMES="absl|grpc|protobuf|protoc|re2|c-ares|upb|ssl|nlohmann|spdlog|fmt|sentencepiece|prometheus-cpp|\
 civetweb|curl4|gtest|gmock|benchmark|pkgconf|zlib1g"
 
@@ -24,8 +21,9 @@ fail() {
 }
 
 packages() {
-  apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-    --no-enhances "${WANTED_PACKAGES[@]}" |
+  awk '!/^(#|$)/ { print $2 }' "$ROOT/deploy/local/packages.txt" |
+    xargs apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+      --no-enhances |
     grep -E "^(lib)?($WANTED_NAMES)" | sort -u
 }
 

@@ -9,30 +9,13 @@ Exits with 3 where PyTorch, Transformers or a device lacks, with 1 where a figur
 
 import argparse
 import json
-import pathlib
 import statistics
 import sys
 import time
 
-import bounds
-import speed
+import work
 
 _SHORT_TOKENS = 8
-
-
-def _write(path, results):
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    beside.replace(path)
-
-
-def _config(options):
-    """speed.py's, where it has run."""
-    config = json.loads(pathlib.Path(options.config).read_text(encoding="utf-8")) if options.config else dict(
-        bounds.MIXTRAL_8X7B)
-    path = options.out / "speed.json"
-    layers = json.loads(path.read_text(encoding="utf-8")).get("layers", 0) if path.exists() else 0
-    return speed.fitting_config(config, options.layers or layers)
 
 
 def _make_model(torch, transformers, config):
@@ -92,9 +75,7 @@ class Peer:
 
 
 def _measure(options, peer, results, path):
-    figures = [("decode", batch) for batch in options.batches[:1]] + [("prefill", 1)]
-    figures += [("decode", batch) for batch in options.batches[1:]]
-    for kind, batch in figures:
+    for kind, batch in work.in_order(options.batches, [1]):
         try:
             if kind == "decode":
                 seconds = peer.decode_step(batch, options.prompt_tokens, options.decode_tokens, options.repeats)
@@ -107,21 +88,13 @@ def _measure(options, peer, results, path):
         except Exception as error:  # another figure may do, such as one that takes less memory
             results["errors"].append(f"{kind} {batch}: {error}"[:500])
             print(results["errors"][-1], flush=True)
-        _write(path, results)
+        work.write_json(path, results)
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=pathlib.Path, metavar="OUT")
-    parser.add_argument("--config", help="config.json of another model; default: Mixtral 8x7B")
-    parser.add_argument("--layers", type=int, default=0, help="0: as speed.json, or as many as the device holds")
-    parser.add_argument("--batches", default="1,8,64")
-    parser.add_argument("--prompt_tokens", type=int, default=16)
-    parser.add_argument("--decode_tokens", type=int, default=72)
-    parser.add_argument("--prefill_tokens", type=int, default=2048)
-    parser.add_argument("--repeats", type=int, default=3)
+    work.add_options(parser, decode_tokens=72)
     options = parser.parse_args(arguments)
-    options.batches = [int(batch) for batch in options.batches.split(",")]
     try:
         import torch
         import transformers
@@ -131,7 +104,7 @@ def main(arguments):
     if not torch.cuda.is_available():
         print("left out: no CUDA device")
         return 3
-    config = _config(options)
+    config = work.fitting_config(options)
     path = options.out / "peer.json"
     results = {"library": f"transformers {transformers.__version__}, torch {torch.__version__}",
                "layers": config["num_hidden_layers"], "figures": [], "errors": []}
@@ -149,7 +122,7 @@ def main(arguments):
     except Exception as error:
         results["errors"].append(f"making the model: {error}"[:500])
         print(results["errors"][-1], flush=True)
-        _write(path, results)
+        work.write_json(path, results)
     return 1 if results["errors"] or not results["figures"] else 0
 
 

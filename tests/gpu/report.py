@@ -4,26 +4,24 @@ import json
 import pathlib
 import sys
 
-
-def _read(path):
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+from work import read_json
 
 
 def collect(directory):
     """Everything that was measured; what was left out is absent."""
     steps = [dict(zip(("name", "result", "seconds"), line.split("\t")))
              for line in (directory / "steps.tsv").read_text(encoding="utf-8").splitlines()]
-    tests = _read(directory / "tests.json")
+    tests = read_json(directory / "tests.json")
     skipped = sum(case.get("result") == "SKIPPED" for suite in tests.get("testsuites", ())
                   for case in suite["testsuite"])
     return {
         "steps": steps,
         "tests": {"run": tests.get("tests", 0) - skipped, "skipped": skipped,
                   "failed": tests.get("failures", 0)},
-        "peak": _read(directory / "peak.json"),
-        "benchmark": _read(directory / "benchmark.json"),
-        "speed": _read(directory / "speed.json"),
-        "peer": _read(directory / "peer.json"),
+        "peak": read_json(directory / "peak.json"),
+        "benchmark": read_json(directory / "benchmark.json"),
+        "speed": read_json(directory / "speed.json"),
+        "peer": read_json(directory / "peer.json"),
     }
 
 

@@ -69,6 +69,11 @@ record() {
   printf '%-12s %s in %d s\n' "$1" "$2" "$3"
 }
 
+# leave_out NAME REASON: a line for a step that is asked for and cannot run.
+leave_out() {
+  ! wanted "$1" || record "$1" "left out: $2" 0
+}
+
 # limit_of SECONDS: what a step with this limit gets before the deadline.
 limit_of() {
   local left=$((DEADLINE_SECONDS - SECONDS))
@@ -82,7 +87,7 @@ step() {
   wanted "$name" || return 3
   limit="$(limit_of "$STEP_TIMEOUT_SECONDS")"
   if ((limit < MIN_STEP_SECONDS)); then
-    record "$name" "left out: no time" 0
+    leave_out "$name" "no time"
     return 3
   fi
   timeout --kill-after=10 "$limit" "$@" >"$RESULTS/$name.log" 2>&1 || code=$?
@@ -167,17 +172,17 @@ export -f configure build_kernels build_servers build_tests sanitize architectur
 export ROOT BUILD SYSROOT
 
 failed=0
-# try NAME COMMAND…: a step that may be left out.
+# try COMMAND…: runs a step, or what runs one, which may be left out.
 try() {
-  step "$@" || { (($? == 3)) || failed=1; }
+  "$@" || { (($? == 3)) || failed=1; }
 }
 
 # on_device NAME COMMAND…: a step that needs a GPU and does not ask for one itself.
 on_device() {
   if has_device; then
-    try "$@"
-  elif wanted "$1"; then
-    record "$1" "left out: no device" 0
+    try step "$@"
+  else
+    leave_out "$1" "no device"
   fi
 }
 
@@ -212,7 +217,7 @@ built() {
   local program
   for program in "${@:2}"; do
     if ! has "$program"; then
-      ! wanted "$1" || record "$1" "left out: no $program" 0
+      leave_out "$1" "no $program"
       return 1
     fi
   done
@@ -226,16 +231,16 @@ test_servers() {
 
 measure_kernels() {
   ! built benchmark cuda_kernels_benchmark ||
-    try benchmark "$BUILD/bin/cuda_kernels_benchmark" --json="$RESULTS/benchmark.json"
-  try peak python3 "$ROOT/tests/gpu/measure_peak.py" "$RESULTS/peak.json"
+    try step benchmark "$BUILD/bin/cuda_kernels_benchmark" --json="$RESULTS/benchmark.json"
+  try step peak python3 "$ROOT/tests/gpu/measure_peak.py" "$RESULTS/peak.json"
 }
 
 # speed NAME PART SECONDS: speed.py with a limit; it ends by itself a little earlier, with what it has.
 speed() {
   local limit
   limit="$(limit_of "$3")"
-  if wanted "$1" && ((limit < MIN_SPEED_SECONDS)); then
-    record "$1" "left out: no time" 0
+  if ((limit < MIN_SPEED_SECONDS)); then
+    leave_out "$1" "no time"
     return 0
   fi
   STEP_TIMEOUT_SECONDS="$3" on_device "$1" python3 -B "$ROOT/tests/gpu/speed.py" "$BUILD/bin" cuda:0 "$RESULTS" \
@@ -253,10 +258,8 @@ measure_servers() {
 
 sanitize_kernels() {
   if ! command -v compute-sanitizer >/dev/null; then
-    local name
-    for name in memcheck racecheck; do
-      ! wanted "$name" || record "$name" "left out: no compute-sanitizer" 0
-    done
+    leave_out memcheck "no compute-sanitizer"
+    leave_out racecheck "no compute-sanitizer"
     return 0
   fi
   on_device memcheck bash -c 'sanitize memcheck "*CudaProducts*:*CudaAttention*:*RmsNorm*:*Rope*:*Route*:*Combine*:*Embed*"'
@@ -265,7 +268,7 @@ sanitize_kernels() {
 
 test_the_rest() {
   # The same programs on the CPU: what fails here has nothing to do with the GPU.
-  try golden_cpu python3 -B "$ROOT/tests/gpu/golden_tokens.py" "$BUILD/bin" cpu
+  try step golden_cpu python3 -B "$ROOT/tests/gpu/golden_tokens.py" "$BUILD/bin" cpu
   # Tests that start servers, or a model, on a device that is named do so on this one.
   export TRAMONTANE_TEST_DEVICE=cuda:0
   local test
@@ -293,16 +296,16 @@ build_beside() {
 begin_results
 nvidia-smi >"$RESULTS/nvidia-smi.log" 2>&1 || true
 configure_all
-build build build_kernels || { (($? == 3)) || failed=1; }
+try build build build_kernels
 
 test_kernels() {
   ! built tests cuda_kernels_test ||
-    try tests "$BUILD/bin/cuda_kernels_test" --gtest_brief=1 --gtest_output="json:$RESULTS/tests.json"
+    try step tests "$BUILD/bin/cuda_kernels_test" --gtest_brief=1 --gtest_output="json:$RESULTS/tests.json"
   report
 }
 
 if has_grpc; then
-  build_beside servers build_servers test_kernels || { (($? == 3)) || failed=1; }
+  try build_beside servers build_servers test_kernels
   test_servers
 else
   test_kernels
@@ -313,7 +316,7 @@ report
 measure_servers
 report
 if has coordinator; then
-  build_beside tests_build build_tests sanitize_kernels || { (($? == 3)) || failed=1; }
+  try build_beside tests_build build_tests sanitize_kernels
   ! has integration_test || test_the_rest
 else
   sanitize_kernels

@@ -1,6 +1,6 @@
 // A library for LD_PRELOAD: checkpoints whose layers are more than the machine's memory. Where a file NAME is
 // mapped and NAME.same is there, the mapping's data is that of another file, so that many layers take the
-// host memory of one. speed.py writes both: NAME is a safetensors header and a hole.
+// host memory of one. layered_checkpoint.py writes both: NAME is a safetensors header and a hole.
 //
 // NAME.same holds "OFFSET_IN_NAME OFFSET_IN_OTHER PATH_OF_OTHER"; both offsets are of whole pages, and the data
 // reaches to the end of both files. read() still sees the hole.

@@ -25,9 +25,8 @@ import urllib.request
 import bounds
 import layered_checkpoint
 import servers
+import work
 
-# Of the device's memory, what is left for the KV cache, activations and the contexts of three processes.
-_RESERVED_BYTES = 8e9
 _KV_TOKENS = 16384
 # So many layers with weights of their own are enough for routing that differs from layer to layer.
 _DISTINCT_LAYERS = 4
@@ -36,21 +35,6 @@ _LOAD_BYTES_PER_S = 0.75e9
 _START_S = 30
 _NUM_WARMUP = 2
 _RUN_TIMEOUT_S = 60
-
-
-def device_bytes():
-    """Of the first GPU's memory, what is free; None without one."""
-    try:
-        done = subprocess.run(["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"],
-                              capture_output=True, text=True, timeout=30, check=True)
-        return int(done.stdout.split()[0]) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
-
-
-def fitting_config(config, layers=0):
-    """The config with as many layers as the device holds, or those that are asked for."""
-    return {**config, "num_hidden_layers": layers or bounds.layers_that_fit(config, device_bytes(), _RESERVED_BYTES)}
 
 
 def _host_bytes(folder):
@@ -65,23 +49,15 @@ class Measurement:
 
     def __init__(self, options):
         self.path = options.out / "speed.json"
-        self.results = {"parts": {}}
-        if self.path.exists():
-            self.results = json.loads(self.path.read_text(encoding="utf-8"))
-        self._bandwidth = max((self._known(options.out / name, "copy_bytes_per_s") or 0
-                               for name in ("benchmark.json", "peak.json"))) or None
-        self._flop_per_s = self._known(options.out / "peak.json", "bf16_flop_per_s")
+        self.results = work.read_json(self.path) or {"parts": {}}
+        benchmark, peak = (work.read_json(options.out / name) for name in ("benchmark.json", "peak.json"))
+        self._bandwidth = max(known.get("copy_bytes_per_s") or 0 for known in (benchmark, peak)) or None
+        self._flop_per_s = peak.get("bf16_flop_per_s")
         self.update(copy_bytes_per_s=self._bandwidth, bf16_flop_per_s=self._flop_per_s)
-
-    @staticmethod
-    def _known(path, key):
-        return json.loads(path.read_text(encoding="utf-8")).get(key) if path.exists() else None
 
     def update(self, **values):
         self.results.update(values)
-        beside = self.path.with_suffix(".tmp")
-        beside.write_text(json.dumps(self.results, indent=2) + "\n", encoding="utf-8")
-        beside.replace(self.path)
+        work.write_json(self.path, self.results)
 
     def begin(self, part, **values):
         self.results["parts"][part] = {"figures": [], **values}
@@ -203,11 +179,7 @@ def _measure(options, measurement, part, model, preload):
         measurement.results["parts"][part].update(load_s=seconds, load_bytes_per_s=sizes.weight_bytes / seconds)
         measurement.update()
         batches = [batch for batch in options.batches if in_process or batch <= 8]
-        # What every answer needs first, should the time end.
-        figures = [("decode", batch) for batch in batches[:1]]
-        figures += [("prefill", options.prefill_tokens)] if in_process else []
-        figures += [("decode", batch) for batch in batches[1:]]
-        for kind, number in figures:
+        for kind, number in work.in_order(batches, [options.prefill_tokens] if in_process else []):
             try:
                 if kind == "decode":
                     decoded, before, after = load.decode(number)
@@ -224,10 +196,9 @@ def _measure(options, measurement, part, model, preload):
 
 def _write_checkpoint(options, measurement, folder):
     """(the checkpoint's folder, the library to preload or None)."""
-    whole = options.config
-    config = fitting_config(whole, options.layers)
+    config = work.fitting_config(options)
     if config["num_hidden_layers"] < 1:
-        raise OSError(f"expected a device with room for a layer, found {device_bytes()} bytes free")
+        raise OSError(f"expected a device with room for a layer, found {work.device_bytes()} bytes free")
     sizes = bounds.Sizes.of(config)
     preload = layered_checkpoint.build_preload(folder)
     # Half of what there is; the rest is for loading.
@@ -241,8 +212,9 @@ def _write_checkpoint(options, measurement, folder):
                                                 distinct)
     print(f"{sizes.num_layers} layers, {distinct} written: {written / 1e9:.1f} GB in {seconds:.1f} s", flush=True)
     measurement.results["parts"].pop("checkpoint", None)  # what failed before
-    measurement.update(layers=sizes.num_layers, layers_of_model=whole["num_hidden_layers"], distinct_layers=distinct,
-                       weight_bytes=sizes.weight_bytes, written_bytes=written, write_s=seconds)
+    measurement.update(layers=sizes.num_layers, layers_of_model=options.config["num_hidden_layers"],
+                       distinct_layers=distinct, weight_bytes=sizes.weight_bytes, written_bytes=written,
+                       write_s=seconds)
     return folder / "model", preload
 
 
@@ -250,23 +222,13 @@ def _options(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("programs", type=lambda text: pathlib.Path(text).resolve(), metavar="BIN")
     parser.add_argument("device", metavar="DEVICE")
-    parser.add_argument("out", type=lambda text: pathlib.Path(text).resolve(), metavar="OUT")
+    work.add_options(parser, decode_tokens=128)
     parser.add_argument("--parts", default="one_process,grpc",
                         help="of one_process, grpc, and the same with CUDA graphs: one_process_graphs, grpc_graphs")
-    parser.add_argument("--config", help="config.json of another model; default: Mixtral 8x7B")
-    parser.add_argument("--layers", type=int, default=0, help="0: as many as the device holds")
     parser.add_argument("--distinct_layers", type=int, default=_DISTINCT_LAYERS)
     parser.add_argument("--memory", default="/dev/shm", help="folder that the checkpoint is written to")
     parser.add_argument("--time_s", type=float, default=600, help="for all of it")
-    parser.add_argument("--batches", default="1,8,64")
-    parser.add_argument("--prompt_tokens", type=int, default=16)
-    parser.add_argument("--decode_tokens", type=int, default=128)
-    parser.add_argument("--prefill_tokens", type=int, default=2048)
-    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(arguments)
-    options.config = (json.loads(pathlib.Path(options.config).read_text(encoding="utf-8")) if options.config
-                      else dict(bounds.MIXTRAL_8X7B))
-    options.batches = [int(batch) for batch in options.batches.split(",")]
     options.deadline = time.monotonic() + options.time_s
     return options
 
@@ -277,8 +239,6 @@ def main(arguments):
     # So that servers and files do not stay behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     measurement = Measurement(options)
-    # As many as an earlier part had: its device memory may not be free again yet.
-    options.layers = options.layers or measurement.results.get("layers", 0)
     memory = options.memory
     if not os.access(memory, os.W_OK) or _host_bytes(memory) < 2 * bounds.Sizes.of(options.config).layer_bytes:
         memory = options.out  # a disk, whose pages are in memory once they are written

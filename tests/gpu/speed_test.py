@@ -1,9 +1,10 @@
-"""What the GPU scripts compute and decide without a GPU: bounds, shared layers, steps, their deadline, the report."""
+"""What the GPU scripts compute and decide without a GPU: bounds, the work, shared layers, steps, their deadline, the
+report."""
 
+import argparse
 import json
 import os
 import pathlib
-import shutil
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import unittest
 import bounds
 import layered_checkpoint
 import report
+import work
 
 _HERE = pathlib.Path(__file__).resolve().parent
 
@@ -59,6 +61,29 @@ class BoundsTest(unittest.TestCase):
         self.assertEqual((figure["fraction"], figure["target"]), (0.75, 0.75))
         self.assertIsNone(bounds.figure("grpc", "decode", 8, 60, None)["fraction"])
         self.assertEqual(bounds.figure("grpc_graphs", "decode", 1, 60, 80)["target"], 0.60)
+
+
+class WorkTest(unittest.TestCase):
+
+    def options(self, out, *arguments):
+        parser = argparse.ArgumentParser()
+        work.add_options(parser, decode_tokens=72)
+        return parser.parse_args([str(out), *arguments])
+
+    def test_layers_are_those_asked_for_or_of_the_part_before(self):
+        out = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        work.write_json(out / "speed.json", {"layers": 5})
+        self.assertEqual(work.fitting_config(self.options(out)), {**bounds.MIXTRAL_8X7B, "num_hidden_layers": 5})
+        self.assertEqual(work.fitting_config(self.options(out, "--layers=3"))["num_hidden_layers"], 3)
+
+    def test_the_config_and_the_batches_are_read(self):
+        options = self.options("out", f"--config={_HERE / 'tiny_config.json'}", "--batches=1,2")
+        self.assertEqual((options.config["hidden_size"], options.batches), (64, [1, 2]))
+        self.assertEqual(self.options("out").batches, [1, 8, 64])
+
+    def test_what_every_answer_needs_comes_first(self):
+        self.assertEqual(work.in_order([1, 8, 64], [2048]),
+                         [("decode", 1), ("prefill", 2048), ("decode", 8), ("decode", 64)])
 
 
 class LayeredCheckpointTest(unittest.TestCase):

@@ -191,8 +191,8 @@ def values(seed):
                                "allowMixedBackends": rng.random() < 0.5,
                                "expertWaitTimeoutMs": 60000}
     if rng.random() < 0.3:
-        result["image"] = {"registry": "registry.example.com/ml/", "tag": "1.2.3", "cudaTag": rng.choice(["", "4.5.6-cuda"]),
-                           "pullSecrets": ["pull"]}
+        result["image"] = {"registry": "registry.example.com/ml/", "tag": "1.2.3",
+                           "cudaTag": rng.choice(["", "4.5.6-cuda"]), "pullSecrets": ["pull"]}
     if rng.random() < 0.2:
         result["coordinator"]["image"] = {"digest": "sha256:" + "0f" * 32}
     if rng.random() < 0.2:

@@ -165,16 +165,16 @@ def drains_fit_in_the_grace_period(items):
 def devices_are_of_the_image_s_variant(items):
     for item in render.of_kind(items, *render.WORKLOADS):
         container = _main(render.pod_template(item)["spec"])
-        device = render.flags(container).get("device", "cpu")
+        flags = render.flags(container)
+        device = flags.get("device", "cpu")
         limits = container.get("resources", {}).get("limits", {})
         gpus = sum(count for name, count in limits.items() if name.endswith("/gpu"))
         if gpus and device.startswith("cuda") and int(device.partition(":")[2]) >= gpus:
             yield f"{render.name_of(item)}: --device={device} of {gpus} GPUs"
-        if gpus and "device" not in render.flags(container):
+        if gpus and "device" not in flags:
             yield f"{render.name_of(item)}: {gpus} GPUs, and no --device"
-        tagged = container["image"].rpartition("/")[2].partition(":")
-        if "@" not in container["image"] and \
-                device.startswith("cuda") != tagged[2].endswith("-cuda"):
+        tag = container["image"].rpartition("/")[2].partition(":")[2]
+        if "@" not in container["image"] and device.startswith("cuda") != tag.endswith("-cuda"):
             yield f"{render.name_of(item)}: --device={device} in {container['image']}"
 
 
@@ -219,7 +219,8 @@ def replicas_are_an_autoscaler_s_or_ours(items):
 CHECKS = (one_namespace_and_unique_names, selectors_match_their_pods, pods_are_restricted,
           nobody_has_rights, volumes_and_mounts_agree, files_in_flags_are_mounted,
           probes_ask_the_health_port, drains_fit_in_the_grace_period,
-          devices_are_of_the_image_s_variant, callers_name_services_that_exist, replicas_are_an_autoscaler_s_or_ours)
+          devices_are_of_the_image_s_variant, callers_name_services_that_exist,
+          replicas_are_an_autoscaler_s_or_ours)
 
 
 def faults(items):

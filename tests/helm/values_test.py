@@ -133,16 +133,16 @@ class DevicesTest(unittest.TestCase):
     def test_a_device_takes_the_images_of_its_variant(self):
         values = {"gpus": 1, "shards": [{"name": "fast", "experts": "all"},
                                         {"name": "slow", "experts": "all", "gpus": 0}]}
-        for image, plain, cuda in (({}, None, None), ({"tag": "7"}, "7", "7-cuda"),
+        version = chart.read_yaml(chart.CHART / "Chart.yaml")["appVersion"]
+        for image, plain, cuda in (({}, version, f"{version}-cuda"), ({"tag": "7"}, "7", "7-cuda"),
                                    ({"tag": "7-cuda"}, "7-cuda", "7-cuda"),
                                    ({"tag": "7", "cudaTag": "8"}, "7", "8")):
             items = render.manifests(chart.merged(chart.MODEL, {
                 "image": image, "expertWorkers": values}))
-            version = chart.read_yaml(chart.CHART / "Chart.yaml")["appVersion"]
             self.assertEqual(
                 [container(items, name)["image"].partition(":")[2]
                  for name in ("coordinator", "expert-slow", "expert-fast")],
-                [plain or version, plain or version, cuda or f"{version}-cuda"])
+                [plain, plain, cuda])
         items = rendered_with("expertWorkers.image.tag", "9",
                               chart.merged(chart.MODEL, {"expertWorkers": values}))
         self.assertEqual(container(items, "expert-fast")["image"], "tramontane/expert-worker:9")
