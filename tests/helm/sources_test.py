@@ -14,9 +14,10 @@ import chart
 # Where each program's flags are defined; files of another program among them are left out.
 SOURCES = {
     "coordinator": (["coordinator/main.cc", "coordinator/grpc", "attention_worker/grpc",
-                     "proto/serving"],
+                     "expert_worker/grpc/backend_flags.cc", "proto/serving"],
                     ["attention_worker/grpc/main.cc", "proto/serving/worker_port.cc"]),
-    "attention_worker": (["attention_worker/grpc", "proto/serving"], []),
+    "attention_worker": (["attention_worker/grpc", "expert_worker/grpc/backend_flags.cc",
+                          "proto/serving"], []),
     "expert_worker": (["expert_worker/grpc", "proto/serving"], []),
     "generate": (["coordinator/generate"], []),
 }
