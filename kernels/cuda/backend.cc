@@ -27,14 +27,19 @@ namespace {
 // The oldest that has bf16 tensor cores and asynchronous copies to shared memory.
 constexpr int kOldestMajor = 8;
 
+// Machine code with warpgroups is for these devices alone.
+bool HasWarpgroups(const cudaDeviceProp& properties) {
+  return properties.major == 9 && properties.minor == 0;
+}
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties,
               cudaStream_t stream)
-      : context_(
-            {options.device, options.compute_dtype, options.max_rows, options.max_partial_bytes,
-             options.staging_bytes, options.graphs, options.max_graphs},
-            stream),
+      : context_({options.device, options.compute_dtype, options.max_rows,
+                  options.max_partial_bytes, options.staging_bytes, options.graphs,
+                  options.max_graphs, HasWarpgroups(properties), properties.multiProcessorCount},
+                 stream),
         stream_(context_),
         host_threads_(options.num_host_threads),
         name_(absl::StrCat("cuda-sm_", properties.major, properties.minor,

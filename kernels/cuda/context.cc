@@ -21,6 +21,8 @@ Context::Context(const ContextOptions& options, cudaStream_t stream)
       max_rows(options.max_rows),
       max_partial_bytes(options.max_partial_bytes),
       staging_bytes(options.staging_bytes),
+      warpgroups(options.warpgroups),
+      num_multiprocessors(options.num_multiprocessors),
       stream_(stream),
       graphs_(options.graphs ? std::make_unique<Graphs>(options.max_graphs) : nullptr) {}
 

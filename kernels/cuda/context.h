@@ -26,6 +26,8 @@ struct ContextOptions {
   int64_t staging_bytes = 0;
   bool graphs = false;
   int max_graphs = 0;
+  bool warpgroups = false;
+  int num_multiprocessors = 1;
 };
 
 // Used by one thread at a time. Once an operation has failed, nothing more is queued.
@@ -72,12 +74,15 @@ class Context {
   const int64_t max_rows;
   const int64_t max_partial_bytes;
   const int64_t staging_bytes;
-  Scratch rows;       // inputs laid out for a matrix product
-  Scratch activated;  // silu(w1 x) * (w3 x)
-  Scratch answers;    // of experts, before they are copied out
-  Scratch routing;    // which rows go to which experts
-  Scratch partials;   // of attention's splits
-  BatchPlans plans;   // sequences and page tables of the last batches, on the device
+  const bool warpgroups;  // whether the device has what warpgroup.cuh is for
+  const int num_multiprocessors;
+  Scratch rows;         // inputs laid out for a matrix product
+  Scratch activated;    // silu(w1 x) * (w3 x)
+  Scratch answers;      // of experts, before they are copied out
+  Scratch packed_rows;  // inputs as warpgroups read them
+  Scratch routing;      // which rows go to which experts
+  Scratch partials;     // of attention's splits
+  BatchPlans plans;     // sequences and page tables of the last batches, on the device
   // [head_dim / 2] of float32; of the two below
   Scratch inverse_frequencies{"allocating rotary frequencies"};
   double rope_theta = 0;

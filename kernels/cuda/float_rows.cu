@@ -53,7 +53,8 @@ __global__ void __launch_bounds__(kSide* kSide)
 template <Epilogue kEpilogue>
 __global__ void __launch_bounds__(kSide* kSide)
     RoutedFloatRowsKernel(const Product* products, int max_products) {
-  const RoutedBlock block = FindBlock<kSide, 1>(products, max_products);
+  const RoutedBlock block =
+      FindBlock<kSide, 1>(products, max_products, static_cast<int>(blockIdx.x));
   if (block.product < 0) return;
   const Product product = products[block.product];
   MultiplyTile<kEpilogue>(product, block.first_row, block.first_tile);

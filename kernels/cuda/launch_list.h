@@ -15,6 +15,8 @@ struct LaunchShape {
   dim3 grid;
   dim3 block;
   size_t shared_bytes = 0;  // dynamic
+  // A kernel for devices with warpgroups alone, which may have more shared memory than others.
+  bool warpgroups = false;
 };
 
 // A kernel and its parameters, which lie elsewhere.

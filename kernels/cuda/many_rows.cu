@@ -158,7 +158,8 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <Epilogue kEpilogue>
 __global__ void __launch_bounds__(kThreads, 1)
     RoutedManyRowsKernel(const Product* products, int max_products) {
-  const RoutedBlock block = FindBlock<kBlockRows, kBlockTiles>(products, max_products);
+  const RoutedBlock block =
+      FindBlock<kBlockRows, kBlockTiles>(products, max_products, static_cast<int>(blockIdx.x));
   if (block.product < 0) return;
   const Product product = products[block.product];
   MultiplyBlock<kEpilogue>(product, block.first_row, block.first_tile);

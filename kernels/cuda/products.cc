@@ -2,12 +2,21 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
+
+#include "kernels/cuda/warpgroup_rows.h"
 
 namespace tramontane::cuda {
 namespace {
 
 // Up to so many rows the weights' bytes are what takes time: each warp multiplies as they come.
 constexpr std::array<int, 3> kFewRows = {8, 16, 32};
+// Up to so many are still best cut into products of few: their blocks read the same weights at the
+// same time, once from memory.
+constexpr int64_t kSlicedRows = 64;
+// Of so few outputs, as the router's, many more: slices are all that can be done side by side.
+constexpr int32_t kNarrowTiles = 4;
+constexpr int64_t kSlicedRowsIfNarrow = 4096;
 
 // The class of kernels for a number of rows: 0 to 2 are kFewRows, 3 is many.
 size_t ClassOf(int64_t num_rows) {
@@ -17,13 +26,50 @@ size_t ClassOf(int64_t num_rows) {
   return kFewRows.size();
 }
 
-void RunClass(Context& context, size_t row_class, const ProductList& list, int count,
-              Epilogue epilogue) {
+// Some rows of a product.
+Product Slice(const Context& context, const Product& product, Epilogue epilogue, int64_t first,
+              int64_t count) {
+  const auto element_bytes = static_cast<int64_t>(DTypeSize(context.compute_dtype));
+  const bool in_float = epilogue == Epilogue::kStoreFloat || epilogue == Epilogue::kAddFloat;
+  const int64_t output_bytes = in_float ? int64_t{sizeof(float)} : element_bytes;
+  Product slice = product;
+  slice.input =
+      static_cast<const std::byte*>(product.input) + first * product.in_features * element_bytes;
+  if (product.output_rows != nullptr) {
+    slice.output_rows += first;
+  } else {
+    slice.output =
+        static_cast<std::byte*>(product.output) + first * product.output_stride * output_bytes;
+  }
+  slice.num_rows = static_cast<int32_t>(count);
+  return slice;
+}
+
+// The products, and those that are to be cut as slices.
+std::vector<Product> Cut(const Context& context, std::span<const Product> products,
+                         Epilogue epilogue) {
+  std::vector<Product> cut;
+  for (const Product& product : products) {
+    const int64_t most_rows = product.num_tiles <= kNarrowTiles ? kSlicedRowsIfNarrow : kSlicedRows;
+    const bool whole = context.compute_dtype == DType::kF32 ||
+                       product.num_rows <= kFewRows.back() || product.num_rows > most_rows;
+    const int64_t rows = whole ? product.num_rows : kFewRows.back();
+    for (int64_t first = 0; first < product.num_rows; first += rows) {
+      cut.push_back(Slice(context, product, epilogue, first,
+                          std::min<int64_t>(rows, product.num_rows - first)));
+    }
+  }
+  return cut;
+}
+
+void RunClass(Context& context, size_t row_class, ProductList& list, int count, Epilogue epilogue) {
   if (count == 0) return;
   if (context.compute_dtype == DType::kF32) {
     RunFloatRows(context, list, count, epilogue);
   } else if (row_class < kFewRows.size()) {
     RunFewRows(context, list, count, kFewRows[row_class], epilogue);
+  } else if (context.warpgroups) {
+    RunWarpgroupRows(context, list, count, epilogue);
   } else {
     RunManyRows(context, list, count, epilogue);
   }
@@ -34,11 +80,12 @@ void RunClass(Context& context, size_t row_class, const ProductList& list, int c
 int FewRows(int64_t num_rows) { return kFewRows[std::min(ClassOf(num_rows), kFewRows.size() - 1)]; }
 
 void RunProducts(Context& context, std::span<const Product> products, Epilogue epilogue) {
+  const std::vector<Product> cut = Cut(context, products, epilogue);
   for (size_t row_class = 0; row_class <= kFewRows.size(); ++row_class) {
     ProductList list;
     int count = 0;
-    for (const Product& product : products) {
-      if (product.num_rows == 0 || ClassOf(product.num_rows) != row_class) continue;
+    for (const Product& product : cut) {
+      if (ClassOf(product.num_rows) != row_class) continue;
       list.product[count++] = product;
       if (count < kMaxProducts) continue;
       RunClass(context, row_class, list, count, epilogue);
@@ -54,7 +101,12 @@ void RunRoutedProducts(Context& context, const RoutedProducts& products, Epilogu
     return;
   }
   if (products.max_few > 0) RunRoutedFewRows(context, products, epilogue);
-  if (products.max_many > 0) RunRoutedManyRows(context, products, epilogue);
+  if (products.max_many == 0) return;
+  if (context.warpgroups) {
+    RunRoutedWarpgroupRows(context, products, epilogue);
+  } else {
+    RunRoutedManyRows(context, products, epilogue);
+  }
 }
 
 }  // namespace tramontane::cuda

@@ -27,6 +27,7 @@ struct Product {
   void* output = nullptr;
   const int32_t* output_rows = nullptr;  // [num_rows] rows of the output; null: in order
   int64_t output_stride = 0;             // elements
+  void* packed_rows = nullptr;           // the input once more, for warpgroups (warpgroup_rows.h)
   int32_t num_rows = 0;
   int32_t num_tiles = 0;    // of 16 output features
   int32_t in_features = 0;  // bf16: a multiple of kBlockK
@@ -47,18 +48,21 @@ struct RoutedProducts {
   const Product* many = nullptr;  // [max_many], of any number of rows
   int max_few = 0;
   int max_many = 0;
-  int few_rows = 0;      // as of FewRows
-  int64_t max_rows = 0;  // of all together
-  int num_tiles = 0;     // of each
+  int few_rows = 0;             // as of FewRows
+  int64_t max_rows = 0;         // of all together
+  int64_t max_rows_of_one = 0;  // of one product
+  int num_tiles = 0;            // of each
+  int64_t in_features = 0;
 };
 
 // For kStore and kSwiGlu. In float32 `few` is not looked at.
 void RunRoutedProducts(Context& context, const RoutedProducts& products, Epilogue epilogue);
 
 // How many products one launch takes: as a kernel's parameter they must fit in 4 KiB.
-inline constexpr int kMaxProducts = 64;
+inline constexpr int kMaxProducts = 60;
 struct ProductList {
   Product product[kMaxProducts];
+  int64_t count = 0;
 };
 
 // The kernels of RunProducts. All products of a list have at least one row; the first two have at

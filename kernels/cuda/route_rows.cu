@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/intrinsics.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/warpgroup_rows.h"
 #include "model/check.h"
 
 namespace tramontane::cuda {
@@ -29,6 +30,10 @@ __device__ __forceinline__ Product RowsOf(const ExpertProducts& experts, int exp
   } else {
     product.output =
         static_cast<std::byte*>(product.output) + first_row * product.output_stride * element_bytes;
+  }
+  if (product.packed_rows != nullptr) {
+    product.packed_rows = static_cast<std::byte*>(product.packed_rows) +
+                          FirstPackedRow(first_row, expert) * product.in_features * element_bytes;
   }
   product.num_rows = num_rows;
   return product;

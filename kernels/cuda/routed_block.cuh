@@ -16,10 +16,10 @@ struct RoutedBlock {
 };
 
 // Blocks of kRows rows by kTiles tiles: product after product, of each its columns in order, so
-// that neighbours share weights. What is left over has no product.
+// that neighbours share weights. Of index `index`; what is left over has no product.
 template <int kRows, int kTiles>
-__device__ __forceinline__ RoutedBlock FindBlock(const Product* products, int max_products) {
-  int index = static_cast<int>(blockIdx.x);
+__device__ __forceinline__ RoutedBlock FindBlock(const Product* products, int max_products,
+                                                 int index) {
   for (int p = 0; p < max_products; ++p) {
     const int row_blocks = (products[p].num_rows + kRows - 1) / kRows;
     const int num_blocks = row_blocks * ((products[p].num_tiles + kTiles - 1) / kTiles);

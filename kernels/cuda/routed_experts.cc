@@ -7,6 +7,7 @@
 #include "kernels/cuda/packed_weights.h"
 #include "kernels/cuda/products.h"
 #include "kernels/cuda/route_rows.h"
+#include "kernels/cuda/warpgroup_rows.h"
 #include "model/check.h"
 
 namespace tramontane::cuda {
@@ -30,6 +31,7 @@ struct Lists {
     // The class of kernels is the same whatever the routing is.
     const int few_rows = exact ? 0 : FewRows(routed.num_tokens);
     up.max_rows = num_pairs;
+    up.max_rows_of_one = routed.num_tokens;
     up.few_rows = few_rows;
     up.max_few = exact ? 0 : static_cast<int>(std::min(num_experts, num_pairs));
     up.max_many = routed.num_tokens <= few_rows
@@ -53,15 +55,17 @@ struct Lists {
     up.few = args.up.few;
     up.many = args.up.many;
     up.num_tiles = static_cast<int>(expert.w13().num_tiles());
+    up.in_features = expert.w13().padded_in_features();
     down.few = args.down.few;
     down.many = args.down.many;
     down.num_tiles = static_cast<int>(expert.w2().num_tiles());
+    down.in_features = expert.w2().padded_in_features();
   }
 };
 
 // What the lists are made of.
 void SetProducts(const RoutedExpertsArgs& routed, const void* rows, void* activated,
-                 RouteRowsArgs& args) {
+                 void* packed_rows, RouteRowsArgs& args) {
   for (size_t e = 0; e < routed.experts.size(); ++e) {
     const DeviceExpert& expert = Expert(routed.experts[e]);
     TRAMONTANE_CHECK(expert.hidden_size() == routed.experts[0]->hidden_size() &&
@@ -75,6 +79,8 @@ void SetProducts(const RoutedExpertsArgs& routed, const void* rows, void* activa
     args.up.all = up;
     args.down.all = down;
   }
+  // One after the other: those of the second are packed when the first have been read.
+  args.up.all.packed_rows = args.down.all.packed_rows = packed_rows;
 }
 
 // At most `max_pairs` pairs at once.
@@ -87,8 +93,14 @@ void RunTokens(Context& context, const RoutedExpertsArgs& args, int64_t max_pair
   std::byte* const activated = context.activated.Reserve(
       context, max_pairs * expert.w2().padded_in_features() * element_bytes);
   Lists lists(context, args, max_pairs);
+  std::byte* packed_rows = nullptr;
+  if (context.warpgroups && lists.up.max_many > 0 && context.compute_dtype == DType::kBF16) {
+    packed_rows = ReservePackedRows(
+        context, max_pairs, static_cast<int64_t>(args.experts.size()),
+        std::max(expert.w13().padded_in_features(), expert.w2().padded_in_features()));
+  }
   if (context.failed()) return;
-  SetProducts(args, rows, activated, lists.args);
+  SetProducts(args, rows, activated, packed_rows, lists.args);
   RouteRows(context, lists.args);
   GatherRows(context,
              {lists.args.pair_of_row, args.input, rows, row_bytes, padded_bytes, args.top_k},

@@ -1,5 +1,6 @@
 // Products at the edges of CUDA's tiles: 8 rows and 16 outputs in a warp, 8, 16 and 32 rows in a
-// block of few, 128 by 128 in a block of many, 64 k in a step and eight parts of k.
+// block of few and slices up to 64, 64, 128 or 192 rows by 128 outputs in a block of many, 64 k in
+// a step and eight parts of k.
 #include <cmath>
 
 #include "kernels/expert_ffn.h"
@@ -36,7 +37,9 @@ struct Shape {
 
 const Shape kShapes[] = {{8, 16, 64},    {9, 128, 512},  {16, 129, 576}, {17, 127, 448},
                          {32, 31, 1024}, {33, 144, 128}, {127, 17, 192}, {128, 128, 65},
-                         {129, 256, 64}, {1, 33, 4096},  {5, 257, 520},  {130, 257, 640}};
+                         {129, 256, 64}, {1, 33, 4096},  {5, 257, 520},  {130, 257, 640},
+                         {64, 129, 192}, {65, 80, 576},  {191, 128, 64}, {193, 130, 1088},
+                         {385, 65, 640}, {300, 8, 256}};
 
 // Inputs lie in [-1, 1): the magnitudes of a sum's terms add up to at most K, and two computations
 // differ by at most 4 K kEpsilon of that; a quarter is what random terms come to, at most.
@@ -59,7 +62,7 @@ TEST_P(CudaProductsTest, EqualTheReferenceAtTheEdgesOfTiles) {
 
 // Every class of row counts, and places of a row within its tile.
 TEST_P(CudaProductsTest, ARowHasTheSameBitsInKernelsForAnyNumberOfRows) {
-  constexpr int64_t kRows = 140, kOut = 40, kIn = 1100;
+  constexpr int64_t kRows = 400, kOut = 140, kIn = 1100;
   const auto weight = Pack(kernels_.get(), RandomTensor({kOut, kIn}, compute_dtype(), 3));
   const std::vector<float> rows = RandomFloats(kRows * kIn, 4);
   const auto multiply = [&](int64_t begin, int64_t end) {
@@ -68,7 +71,8 @@ TEST_P(CudaProductsTest, ARowHasTheSameBitsInKernelsForAnyNumberOfRows) {
     return Multiply(kernels_.get(), input, *weight);
   };
   const std::vector<float> whole = multiply(0, kRows);
-  for (const int64_t size : {1, 7, 8, 9, 16, 17, 32, 33, 64, 127, 128, 129}) {
+  for (const int64_t size :
+       {1, 7, 8, 9, 16, 17, 32, 33, 64, 65, 127, 128, 129, 191, 192, 193, 385}) {
     for (const int64_t begin : {int64_t{0}, int64_t{3}, kRows - size}) {
       const std::vector<float> expected(whole.begin() + begin * kOut,
                                         whole.begin() + (begin + size) * kOut);

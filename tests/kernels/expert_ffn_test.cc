@@ -191,8 +191,8 @@ TEST_P(ExpertFfnTest, RoutedRowsGiveTheBitsOfRowsThatAreSent) {
     int64_t num_tokens;
     int num_experts, top_k, num_used;
   };
-  const Case kCases[] = {{1, 8, 2, 8},  {2, 4, 1, 1},  {7, 8, 2, 3},   {9, 5, 3, 5},
-                         {33, 8, 2, 8}, {65, 3, 2, 2}, {130, 8, 2, 7}, {140, 3, 2, 2}};
+  const Case kCases[] = {{1, 8, 2, 8},  {2, 4, 1, 1},  {7, 8, 2, 3},   {9, 5, 3, 5},  {33, 8, 2, 8},
+                         {50, 3, 2, 2}, {65, 3, 2, 2}, {130, 8, 2, 7}, {200, 3, 2, 2}};
   constexpr int64_t kHidden = 72, kInner = 40;
   for (const auto& [num_tokens, num_experts, top_k, num_used] : kCases) {
     SCOPED_TRACE(testing::Message() << num_tokens << " tokens, " << num_experts << " experts");

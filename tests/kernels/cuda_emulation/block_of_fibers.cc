@@ -124,6 +124,28 @@ void RunThreads(Block& block, bool backwards) {
   }
 }
 
+// What a barrier's eight bytes hold.
+struct BarrierState {
+  uint8_t phase, arrivals, pending;
+  int32_t bytes;
+};
+static_assert(sizeof(BarrierState) == sizeof(uint64_t));
+
+BarrierState LoadBarrier(const uint64_t* barrier) {
+  BarrierState state;
+  std::memcpy(&state, barrier, sizeof(state));
+  return state;
+}
+
+void StoreBarrier(BarrierState state, uint64_t* barrier) {
+  if (state.pending == 0 && state.bytes == 0) {
+    state.phase ^= 1;
+    state.pending = state.arrivals;
+    ++current->progress;
+  }
+  std::memcpy(barrier, &state, sizeof(state));
+}
+
 void Perform(const std::vector<PendingCopy>& group) {
   for (const PendingCopy& copy : group) {
     if (copy.valid) {
@@ -204,6 +226,33 @@ void CommitCopies() {
 void AwaitCopies(int pending) {
   auto& groups = Running().groups;
   for (; static_cast<int>(groups.size()) > pending; groups.pop_front()) Perform(groups.front());
+}
+
+void InitBarrier(uint64_t* barrier, int arrivals) {
+  const BarrierState state = {0, static_cast<uint8_t>(arrivals), static_cast<uint8_t>(arrivals), 0};
+  StoreBarrier(state, barrier);
+}
+
+void Arrive(uint64_t* barrier, int expected_bytes) {
+  BarrierState state = LoadBarrier(barrier);
+  TRAMONTANE_CHECK(state.pending > 0);
+  --state.pending;
+  state.bytes += expected_bytes;
+  StoreBarrier(state, barrier);
+}
+
+void CopyBulk(void* to, const void* from, int num_bytes, uint64_t* barrier) {
+  TRAMONTANE_CHECK(reinterpret_cast<uintptr_t>(to) % 16 == 0);
+  TRAMONTANE_CHECK(reinterpret_cast<uintptr_t>(from) % 16 == 0);
+  TRAMONTANE_CHECK(num_bytes > 0 && num_bytes % 16 == 0);
+  std::memcpy(to, from, static_cast<size_t>(num_bytes));
+  BarrierState state = LoadBarrier(barrier);
+  state.bytes -= num_bytes;
+  StoreBarrier(state, barrier);
+}
+
+void AwaitBarrier(const uint64_t* barrier, int parity) {
+  while (LoadBarrier(barrier).phase == parity) Yield();
 }
 
 }  // namespace tramontane::emulation

@@ -46,6 +46,13 @@ void CopyAsync(void* to, const void* from, bool valid);
 void CommitCopies();
 void AwaitCopies(int pending);
 
+// Barriers in shared memory: a phase ends with the last of its arrivals and of the bytes that are
+// expected. Bulk copies take place at once.
+void InitBarrier(uint64_t* barrier, int arrivals);
+void Arrive(uint64_t* barrier, int expected_bytes);
+void CopyBulk(void* to, const void* from, int num_bytes, uint64_t* barrier);
+void AwaitBarrier(const uint64_t* barrier, int parity);
+
 }  // namespace tramontane::emulation
 
 #endif  // TRAMONTANE_TESTS_KERNELS_CUDA_EMULATION_BLOCK_OF_FIBERS_H_

@@ -131,6 +131,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::strcpy(properties->name, "emulated");
   properties->major = machine->properties.major;
   properties->minor = machine->properties.minor;
+  properties->multiProcessorCount = 3;  // fewer than blocks of most launches
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {

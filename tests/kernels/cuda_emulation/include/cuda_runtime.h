@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <vector>
@@ -39,6 +40,7 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 
 extern uint3 threadIdx, blockIdx, blockDim, gridDim;
 
+[[noreturn]] inline void __trap() { std::abort(); }
 inline void __syncthreads() { tramontane::emulation::SyncThreads(); }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
@@ -80,6 +82,7 @@ struct cudaKernelNodeParams {
 struct cudaDeviceProp {
   char name[256];
   int major, minor;
+  int multiProcessorCount;
 };
 
 // All of this is thread-safe. Work is queued on one stream, whoever's it is, and runs in order, one

@@ -14,9 +14,9 @@ namespace tramontane::cuda {
 template <typename... Parameters>
 const void* KernelFunction(Context&, const char*, const LaunchShape& shape,
                            void (*kernel)(Parameters...)) {
-  // What every device from 8.0 on takes.
+  // What every device from 8.0 on takes, and one with warpgroups.
   TRAMONTANE_CHECK(shape.block.x * shape.block.y * shape.block.z <= 1024);
-  TRAMONTANE_CHECK(shape.shared_bytes <= 99 * 1024);
+  TRAMONTANE_CHECK(shape.shared_bytes <= size_t{shape.warpgroups ? 227u : 99u} * 1024);
   TRAMONTANE_CHECK(shape.grid.y <= 65535 && shape.grid.z <= 65535);
   const void* const function = reinterpret_cast<const void*>(kernel);
   EmulatedKernel emulated;
