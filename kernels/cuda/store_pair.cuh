@@ -24,11 +24,10 @@ struct FloatOutput {
 __device__ __forceinline__ float Silu(float x) { return __fdiv_rn(x, 1.0f + expf(-x)); }
 
 // The sums of output features g (`low`) and g + 8 (`high`) of a tile, g in [0, 8), for one row.
+// `first` is the element of the output where the row begins.
 template <Epilogue kEpilogue, typename Output>
-__device__ __forceinline__ void StorePair(const Product& product, int tile, int g, int row,
-                                          float low, float high) {
-  const int64_t first =
-      (product.output_rows == nullptr ? row : product.output_rows[row]) * product.output_stride;
+__device__ __forceinline__ void StorePairAt(const Product& product, int tile, int g, int64_t first,
+                                            float low, float high) {
   if constexpr (kEpilogue == Epilogue::kSwiGlu) {
     const int column = tile * 8 + g;
     if (column >= product.num_columns) return;
@@ -47,6 +46,14 @@ __device__ __forceinline__ void StorePair(const Product& product, int tile, int 
       }
     }
   }
+}
+
+template <Epilogue kEpilogue, typename Output>
+__device__ __forceinline__ void StorePair(const Product& product, int tile, int g, int row,
+                                          float low, float high) {
+  const int64_t first =
+      (product.output_rows == nullptr ? row : product.output_rows[row]) * product.output_stride;
+  StorePairAt<kEpilogue, Output>(product, tile, g, first, low, high);
 }
 
 // Calls `run` with the epilogue as a template argument.

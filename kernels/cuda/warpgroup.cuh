@@ -44,10 +44,10 @@ __device__ __forceinline__ void InitBarrier(uint64_t* barrier, int arrivals) {
 #endif
 }
 
-// By the thread that has initialised barriers, before the block's threads meet.
+// By the thread that has initialised barriers, before the cluster's threads meet.
 __device__ __forceinline__ void PublishBarriers() {
 #ifdef TRAMONTANE_HAS_WARPGROUPS
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 #endif
 }
 
@@ -82,6 +82,47 @@ __device__ __forceinline__ void AwaitBarrier(uint64_t* barrier, int parity) {
 #endif
 }
 
+// Blocks of threads that run side by side and reach each other's shared memory: a cluster. Their
+// barriers and stages lie at the same places.
+inline constexpr int kClusterBlocks = 2;
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+#define TRAMONTANE_CLUSTER __cluster_dims__(2, 1, 1)
+#else
+#define TRAMONTANE_CLUSTER
+#endif
+
+// The block's place in its cluster.
+__device__ __forceinline__ int BlockOfCluster() {
+  uint32_t rank = 0;
+#ifdef TRAMONTANE_HAS_WARPGROUPS
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+#endif
+  return static_cast<int>(rank);
+}
+
+// Waits for all threads of the cluster.
+__device__ __forceinline__ void SyncCluster() {
+#ifdef TRAMONTANE_HAS_WARPGROUPS
+  asm volatile(
+      "barrier.cluster.arrive.release;"
+      "barrier.cluster.wait.acquire;" ::
+          : "memory");
+#endif
+}
+
+// Arrives at the barrier of block `block` of the cluster.
+__device__ __forceinline__ void ArriveAt(uint64_t* barrier, int block) {
+#ifdef TRAMONTANE_HAS_WARPGROUPS
+  asm volatile(
+      "{.reg .b32 remote;"
+      "mapa.shared::cluster.u32 remote, %0, %1;"
+      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];}" ::"r"(
+          SharedAddress(barrier)),
+      "r"(block)
+      : "memory");
+#endif
+}
+
 // Starts to copy a multiple of 16 bytes to shared memory; their arrival counts at the barrier.
 __device__ __forceinline__ void CopyBulk(void* shared, const void* global, int num_bytes,
                                          uint64_t* barrier) {
@@ -90,6 +131,19 @@ __device__ __forceinline__ void CopyBulk(void* shared, const void* global, int n
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
           "r"(SharedAddress(shared)),
       "l"(global), "r"(num_bytes), "r"(SharedAddress(barrier))
+      : "memory");
+#endif
+}
+
+// The same to this place of every block of the cluster, and at each one's barrier.
+__device__ __forceinline__ void CopyBulkToCluster(void* shared, const void* global, int num_bytes,
+                                                  uint64_t* barrier) {
+#ifdef TRAMONTANE_HAS_WARPGROUPS
+  constexpr uint16_t kAllBlocks = (1 << kClusterBlocks) - 1;
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+      "[%0], [%1], %2, [%3], %4;" ::"r"(SharedAddress(shared)),
+      "l"(global), "r"(num_bytes), "r"(SharedAddress(barrier)), "h"(kAllBlocks)
       : "memory");
 #endif
 }

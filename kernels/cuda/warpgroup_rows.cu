@@ -1,5 +1,6 @@
-// Products of many rows as compute capability 9.0 makes them fastest: one warp copies, two
-// warpgroups multiply what has come.
+// Products of many rows as compute capability 9.0 makes them fastest: one thread copies, two
+// warpgroups multiply what has come. Two blocks of threads, a cluster, have the same rows and other
+// outputs: each copies half of the rows to both, as the L2 cache is what would limit them.
 #include "kernels/cuda/warpgroup_rows.h"
 
 #include "kernels/cuda/launch.cuh"
@@ -52,30 +53,65 @@ struct Ring {
   }
 };
 
+// What a block of threads multiplies: the rows of its cluster, and tiles of its own.
+struct Part {
+  Product product;
+  int first_row, first_tile;
+};
+
+template <int kRows>
+__device__ __forceinline__ bool FindPart(const Product* products, int count, int index,
+                                         Part& part) {
+  const RoutedBlock block = FindBlock<kRows, kBlockTiles * kClusterBlocks>(products, count, index);
+  if (block.product < 0) return false;
+  part.product = products[block.product];
+  part.first_row = block.first_row;
+  part.first_tile = block.first_tile + BlockOfCluster() * kBlockTiles;
+  return true;
+}
+
 // One thread copies all that a block multiplies, as far ahead as there are stages.
 template <int kRows>
-__device__ __forceinline__ void CopyTile(const Product& product, const RoutedBlock& block,
-                                         Ring<kRows>& ring) {
+__device__ __forceinline__ void CopyPart(const Part& part, Ring<kRows>& ring) {
+  const Product& product = part.product;
   const int num_blocks = product.in_features / kBlockK;
-  const int num_tiles = min(kBlockTiles, product.num_tiles - block.first_tile);
+  const int num_tiles = max(0, min(kBlockTiles, product.num_tiles - part.first_tile));
   const int64_t padded_rows = PaddedRows(product.num_rows);
-  const int row_bytes = min(kRows, static_cast<int>(padded_rows) - block.first_row) * kRowBytes;
-  const auto* weight = static_cast<const unsigned char*>(product.weight) +
-                       int64_t{block.first_tile} * num_blocks * kBlockBytes;
-  const auto* rows =
-      static_cast<const unsigned char*>(product.packed_rows) + int64_t{block.first_row} * kRowBytes;
+  // This block's share of the rows, in groups of eight.
+  const int num_groups = min(kRows, static_cast<int>(padded_rows) - part.first_row) / 8;
+  const int share = (num_groups + kClusterBlocks - 1) / kClusterBlocks;
+  const int first_group = min(BlockOfCluster() * share, num_groups);
+  const int share_bytes = (min(first_group + share, num_groups) - first_group) * kRowGroupBytes;
+  const int stage_bytes = num_tiles * kBlockBytes + num_groups * kRowGroupBytes;
+  const int tile_bytes = num_blocks * kBlockBytes;
+  const auto* weight =
+      static_cast<const unsigned char*>(product.weight) + int64_t{part.first_tile} * tile_bytes;
+  const auto* rows = static_cast<const unsigned char*>(product.packed_rows) +
+                     int64_t{part.first_row} * kRowBytes + first_group * kRowGroupBytes;
   for (int k = 0; k < num_blocks; ++k) {
     AwaitBarrier(&ring.emptied[ring.index], ring.parity ^ 1);
     uint64_t* const filled = &ring.filled[ring.index];
-    ArriveExpecting(filled, num_tiles * kBlockBytes + row_bytes);
+    ArriveExpecting(filled, stage_bytes);
     unsigned char* const stage = ring.stage();
-    for (int tile = 0; tile < num_tiles; ++tile) {
-      CopyBulk(stage + tile * kBlockBytes, weight + (int64_t{tile} * num_blocks + k) * kBlockBytes,
-               kBlockBytes, filled);
+    if (share_bytes > 0) {
+      CopyBulkToCluster(stage + kWeightBytes + first_group * kRowGroupBytes, rows, share_bytes,
+                        filled);
     }
-    CopyBulk(stage + kWeightBytes, rows + k * padded_rows * kRowBytes, row_bytes, filled);
+#pragma unroll 1
+    for (int tile = 0; tile < num_tiles; ++tile) {
+      CopyBulk(stage + tile * kBlockBytes, weight + int64_t{tile} * tile_bytes, kBlockBytes,
+               filled);
+    }
+    weight += kBlockBytes;
+    rows += padded_rows * kRowBytes;
     ring.Next();
   }
+}
+
+// A warp has used a stage: it is filled again once those of all blocks of the cluster have.
+__device__ __forceinline__ void Release(uint64_t* emptied) {
+  const int lane = threadIdx.x % kWarpSize;
+  if (lane < kClusterBlocks) ArriveAt(emptied, lane);
 }
 
 // Both halves of a stage, so that one is multiplied while the other's weights are read. `emptied`
@@ -97,20 +133,58 @@ __device__ __forceinline__ void MultiplyStage(const unsigned char* stage, bool a
     CommitProducts();
     AwaitProducts<1>();
     HoldSums(sums);
-    if (half == 0 && before != nullptr && lane == 0) Arrive(before);
+    if (half == 0 && before != nullptr) Release(before);
+  }
+}
+
+// Stores what a thread has of eight rows, sums of features g and g + 8 of a tile. All that is read
+// for it is read first.
+template <Epilogue kEpilogue>
+__device__ __forceinline__ void StoreRows(const Product& product, int tile, int first_row,
+                                          const float* totals) {
+  const int g = threadIdx.x % kWarpSize / 4, t = threadIdx.x % 4;
+  int64_t first[8];  // element of the output where the row begins; -1: none
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int row = first_row + i / 2 * 8 + t * 2 + i % 2;
+    first[i] = -1;
+    if (row >= product.num_rows || tile >= product.num_tiles) continue;
+    first[i] =
+        (product.output_rows == nullptr ? row : product.output_rows[row]) * product.output_stride;
+  }
+  if constexpr (kEpilogue == Epilogue::kAddFloat) {
+    float* const output = static_cast<float*>(product.output);
+    float before[16];
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      const int column = tile * 16 + g + i % 2 * 8;
+      const bool stored = first[i / 2] >= 0 && column < product.num_columns;
+      before[i] = stored ? output[first[i / 2] + column] : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      const int column = tile * 16 + g + i % 2 * 8;
+      if (first[i / 2] < 0 || column >= product.num_columns) continue;
+      output[first[i / 2] + column] = before[i] + totals[i / 4 * 4 + i / 2 % 2 + i % 2 * 2];
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      if (first[i] < 0) continue;
+      StorePairAt<kEpilogue, Bf16Output>(product, tile, g, first[i], totals[i / 2 * 4 + i % 2],
+                                         totals[i / 2 * 4 + i % 2 + 2]);
+    }
   }
 }
 
 template <int kRows, Epilogue kEpilogue>
-__device__ __forceinline__ void MultiplyTile(const Product& product, const RoutedBlock& block,
-                                             Ring<kRows>& ring) {
-  const int num_blocks = product.in_features / kBlockK;
-  const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
+__device__ __forceinline__ void MultiplyPart(const Part& part, Ring<kRows>& ring) {
+  const int num_blocks = part.product.in_features / kBlockK;
   float sums[kRows / 2], totals[kRows / 2];
 #pragma unroll
   for (int i = 0; i < kRows / 2; ++i) totals[i] = 0;
-  for (int part = 0; part < kParts; ++part) {
-    const int begin = PartBegin(num_blocks, part), end = PartBegin(num_blocks, part + 1);
+  for (int p = 0; p < kParts; ++p) {
+    const int begin = PartBegin(num_blocks, p), end = PartBegin(num_blocks, p + 1);
     if (begin == end) continue;
     uint64_t* before = nullptr;
     for (int k = begin; k < end; ++k) {
@@ -121,40 +195,36 @@ __device__ __forceinline__ void MultiplyTile(const Product& product, const Route
     }
     AwaitProducts<0>();
     HoldSums(sums);
-    if (lane == 0) Arrive(before);
+    Release(before);
 #pragma unroll
     for (int i = 0; i < kRows / 2; ++i) totals[i] += sums[i];
   }
-  const int tile = block.first_tile + warp;
+  const int tile = part.first_tile + threadIdx.x / kWarpSize;
 #pragma unroll
-  for (int n = 0; n < kRows / 8; ++n) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int row = block.first_row + n * 8 + lane % 4 * 2 + i;
-      if (row >= product.num_rows || tile >= product.num_tiles) continue;
-      StorePair<kEpilogue, Bf16Output>(product, tile, lane / 4, row, totals[4 * n + i],
-                                       totals[4 * n + i + 2]);
-    }
+  for (int n = 0; n < kRows / 8; n += 4) {
+    StoreRows<kEpilogue>(part.product, tile, part.first_row + n * 8, totals + n * 4);
+    HoldSums(totals);  // what is read for the next rows would not fit into registers
   }
 }
 
-// Blocks of rows and tiles in turn; the copier and both warpgroups go through the same ones.
+// Parts in turn; the copier and both warpgroups, of all blocks of a cluster, go through the same
+// rows and k.
 template <int kRows>
-__device__ __forceinline__ void CopyTiles(const Product* products, int count, Ring<kRows>& ring) {
-  for (int index = blockIdx.x;; index += gridDim.x) {
-    const RoutedBlock block = FindBlock<kRows, kBlockTiles>(products, count, index);
-    if (block.product < 0) break;
-    CopyTile(products[block.product], block, ring);
+__device__ __forceinline__ void CopyParts(const Product* products, int count, Ring<kRows>& ring) {
+  Part part;
+  for (int index = blockIdx.x / kClusterBlocks; FindPart<kRows>(products, count, index, part);
+       index += gridDim.x / kClusterBlocks) {
+    CopyPart(part, ring);
   }
 }
 
 template <int kRows, Epilogue kEpilogue>
-__device__ __forceinline__ void MultiplyTiles(const Product* products, int count,
+__device__ __forceinline__ void MultiplyParts(const Product* products, int count,
                                               Ring<kRows>& ring) {
-  for (int index = blockIdx.x;; index += gridDim.x) {
-    const RoutedBlock block = FindBlock<kRows, kBlockTiles>(products, count, index);
-    if (block.product < 0) break;
-    MultiplyTile<kRows, kEpilogue>(products[block.product], block, ring);
+  Part part;
+  for (int index = blockIdx.x / kClusterBlocks; FindPart<kRows>(products, count, index, part);
+       index += gridDim.x / kClusterBlocks) {
+    MultiplyPart<kRows, kEpilogue>(part, ring);
   }
 }
 
@@ -168,39 +238,41 @@ __device__ __forceinline__ void MultiplyManyRows(const Product* products, int co
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages<kRows>; ++i) {
       InitBarrier(&ring.filled[i], 1);
-      InitBarrier(&ring.emptied[i], kMultipliers * 4);
+      InitBarrier(&ring.emptied[i], kClusterBlocks * kMultipliers * 4);
     }
     PublishBarriers();
   }
-  __syncthreads();
+  SyncCluster();
   // One branch or the other, so that each has registers of its own.
   if (threadIdx.x >= kMultipliers * kWarpgroupThreads) {
     GiveRegistersUpTo<kCopierRegisters>();
-    if (threadIdx.x == kMultipliers * kWarpgroupThreads) CopyTiles(products, count, ring);
+    if (threadIdx.x == kMultipliers * kWarpgroupThreads) CopyParts(products, count, ring);
   } else {
     TakeRegistersUpTo<kMultiplierRegisters>();
-    MultiplyTiles<kRows, kEpilogue>(products, count, ring);
+    MultiplyParts<kRows, kEpilogue>(products, count, ring);
   }
+  SyncCluster();  // until then other blocks arrive at this one's barriers
 }
 
 template <int kRows, Epilogue kEpilogue>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void TRAMONTANE_CLUSTER __launch_bounds__(kThreads, 1)
     WarpgroupRowsKernel(const __grid_constant__ ProductList products) {
   MultiplyManyRows<kRows, kEpilogue>(products.product, static_cast<int>(products.count));
 }
 
 template <int kRows, Epilogue kEpilogue>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void TRAMONTANE_CLUSTER __launch_bounds__(kThreads, 1)
     RoutedWarpgroupRowsKernel(const Product* products, int max_products) {
   MultiplyManyRows<kRows, kEpilogue>(products, max_products);
 }
 
-// One block of threads a multiprocessor, or fewer where there are no more blocks of rows and tiles.
+// A cluster for each of `max_parts`, or as many as run at a time: one block of threads takes a
+// multiprocessor.
 template <int kRows>
-LaunchShape Shape(const Context& context, int64_t max_blocks) {
+LaunchShape Shape(const Context& context, int64_t max_parts) {
+  const int64_t at_once = context.num_multiprocessors / kClusterBlocks;
   LaunchShape shape =
-      Blocks(max_blocks < context.num_multiprocessors ? max_blocks : context.num_multiprocessors,
-             kThreads);
+      Blocks((max_parts < at_once ? max_parts : at_once) * kClusterBlocks, kThreads);
   shape.shared_bytes = kSharedBytes<kRows>;
   shape.warpgroups = true;
   return shape;
@@ -215,13 +287,13 @@ void WithRowsFor(int64_t max_rows, const Run& run) {
 }
 
 template <int kRows>
-int64_t NumBlocksOf(const ProductList& list) {
-  int64_t blocks = 0;
+int64_t NumPartsOf(const ProductList& list) {
+  int64_t parts = 0;
   for (int i = 0; i < list.count; ++i) {
-    blocks += int64_t{DivideUp(list.product[i].num_rows, kRows)} *
-              DivideUp(list.product[i].num_tiles, kBlockTiles);
+    parts += int64_t{DivideUp(list.product[i].num_rows, kRows)} *
+             DivideUp(list.product[i].num_tiles, kBlockTiles * kClusterBlocks);
   }
-  return blocks;
+  return parts;
 }
 
 }  // namespace
@@ -254,7 +326,7 @@ void RunWarpgroupRows(Context& context, ProductList& list, int count, Epilogue e
   PackInputs(context, list, count);
   WithRowsFor(most_rows, [&]<int kRows>() {
     WithEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
-      Launch(context, "product of many rows", Shape<kRows>(context, NumBlocksOf<kRows>(list)),
+      Launch(context, "product of many rows", Shape<kRows>(context, NumPartsOf<kRows>(list)),
              &WarpgroupRowsKernel<kRows, kEpilogue>, list);
     });
   });
@@ -266,7 +338,7 @@ void RunRoutedWarpgroupRows(Context& context, const RoutedProducts& products, Ep
   WithRowsFor(products.max_rows_of_one, [&]<int kRows>() {
     WithExpertEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
       Launch(context, "product of many routed rows",
-             Shape<kRows>(context, MaxBlocks<kRows, kBlockTiles>(products)),
+             Shape<kRows>(context, MaxBlocks<kRows, kBlockTiles * kClusterBlocks>(products)),
              &RoutedWarpgroupRowsKernel<kRows, kEpilogue>, products.many, products.max_many);
     });
   });

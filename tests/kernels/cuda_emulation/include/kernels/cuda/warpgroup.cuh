@@ -20,6 +20,12 @@ inline uint32_t SharedAddress(const void* shared) {
 }
 inline void Trap() { __trap(); }
 
+// Clusters of one block.
+inline constexpr int kClusterBlocks = 1;
+#define TRAMONTANE_CLUSTER
+inline int BlockOfCluster() { return 0; }
+inline void SyncCluster() { __syncthreads(); }
+
 inline void InitBarrier(uint64_t* barrier, int arrivals) {
   emulation::InitBarrier(barrier, arrivals);
 }
@@ -32,6 +38,11 @@ inline void AwaitBarrier(uint64_t* barrier, int parity) {
   emulation::AwaitBarrier(barrier, parity);
 }
 inline void CopyBulk(void* shared, const void* global, int num_bytes, uint64_t* barrier) {
+  emulation::CopyBulk(shared, global, num_bytes, barrier);
+}
+
+inline void ArriveAt(uint64_t* barrier, int) { emulation::Arrive(barrier, 0); }
+inline void CopyBulkToCluster(void* shared, const void* global, int num_bytes, uint64_t* barrier) {
   emulation::CopyBulk(shared, global, num_bytes, barrier);
 }
 
