@@ -133,6 +133,8 @@ struct SplitSums {
 template <int kDim>
 __global__ void __launch_bounds__(kThreads)
     AttendSplitKernel(const __grid_constant__ Attention args) {
+  LetNextStart();
+  AwaitPrevious();
   const PlannedQueries queries = args.few[blockIdx.z];
   const int split = static_cast<int>(blockIdx.x), kv_head = static_cast<int>(blockIdx.y);
   const TileRange tiles(args, queries, split);
@@ -162,6 +164,8 @@ __global__ void __launch_bounds__(kThreads)
 // A block of threads: one query; a thread a column.
 template <int kDim>
 __global__ void __launch_bounds__(kDim) MergeSplitsKernel(const __grid_constant__ Attention args) {
+  LetNextStart();
+  AwaitPrevious();
   const PlannedQueries queries = args.few[blockIdx.x];
   const int kv_head = static_cast<int>(blockIdx.y), query = static_cast<int>(blockIdx.z);
   const int column = static_cast<int>(threadIdx.x);

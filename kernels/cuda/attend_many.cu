@@ -121,6 +121,8 @@ struct Totals {
 template <int kDim>
 __global__ void __launch_bounds__(kThreads)
     AttendManyKernel(const __grid_constant__ Attention args) {
+  LetNextStart();
+  AwaitPrevious();
   const PlannedQueries queries = args.many[blockIdx.x];
   const int kv_head = static_cast<int>(blockIdx.y);
   const int warp = threadIdx.x / kWarpSize;

@@ -27,14 +27,17 @@ namespace {
 // The oldest that has bf16 tensor cores and asynchronous copies to shared memory.
 constexpr int kOldestMajor = 8;
 
+// From here on a kernel can wait for the one ahead of it by itself.
+constexpr int kEarlyStartsMajor = 9;
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties,
               cudaStream_t stream)
-      : context_(
-            {options.device, options.compute_dtype, options.max_rows, options.max_partial_bytes,
-             options.staging_bytes, options.graphs, options.max_graphs},
-            stream),
+      : context_({options.device, options.compute_dtype, options.max_rows,
+                  options.max_partial_bytes, options.staging_bytes, options.graphs,
+                  options.max_graphs, properties.major >= kEarlyStartsMajor},
+                 stream),
         stream_(context_),
         host_threads_(options.num_host_threads),
         name_(absl::StrCat("cuda-sm_", properties.major, properties.minor,

@@ -51,6 +51,8 @@ __device__ __forceinline__ void CombineVector(const CombineExpertsArgs& args,
 __global__ void __launch_bounds__(kThreads)
     CombineExpertsKernel(const CombineExpertsArgs args, const __grid_constant__ RowPlaces places,
                          bool vectors) {
+  LetNextStart();
+  AwaitPrevious();
   const int64_t token = blockIdx.x;
   if (vectors) {
     for (int64_t i = threadIdx.x; i < args.hidden_size / 8; i += kThreads) {

@@ -23,6 +23,8 @@ struct Rotation {
 
 // One head of q (rotated), of k (rotated and cached) or of v (cached), by a block of threads each.
 __global__ void __launch_bounds__(kThreads) RopeAndCacheKernel(const Rotation args) {
+  LetNextStart();
+  AwaitPrevious();
   const KvLayer& cache = args.cache;
   const auto head_dim = static_cast<int>(cache.head_dim), half = head_dim / 2;
   const int64_t heads_of_row = args.num_heads + 2 * cache.num_kv_heads;
