@@ -56,9 +56,10 @@ void Context::Queue(const KernelCall& call) {
 // the one ahead of it, and so on; copies, events, graphs and the host await a kernel's end, as
 // ever.
 //
-// Weights alone may be read before AwaitPrevious. They are written while they are loaded, by
-// kernels that an event is recorded behind (weight_stream.cc). A kernel behind an event or a copy
-// goes without the attribute, so that it, and all that follow, start when those weights are there.
+// Two things may be read before AwaitPrevious: what copies alone write, as a batch's plan, and
+// weights, which are written by kernels that an event is recorded behind (weight_stream.cc). A
+// kernel behind a copy or an event goes without the attribute, so that it, and all that follow,
+// start when those are there; copies themselves await all that is ahead.
 cudaError_t Context::LaunchKernel(const KernelCall& call) {
   cudaLaunchAttribute early_start = {};
   early_start.id = cudaLaunchAttributeProgrammaticStreamSerialization;

@@ -24,8 +24,8 @@ __device__ __forceinline__ void LetNextStart() {
 #endif
 }
 
-// Waits until the kernel ahead has ended and what it wrote can be read. Nothing that any kernel
-// writes is read before, and nothing is written.
+// Waits until the kernel ahead has ended and what it wrote can be read. Before, nothing is written,
+// and nothing is read but weights and what copies alone write.
 __device__ __forceinline__ void AwaitPrevious() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

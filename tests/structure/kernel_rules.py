@@ -8,8 +8,8 @@ import tree
 _KERNEL = re.compile(r"__global__[^{;]*?(\w+)\s*\([^{;()]*\)\s*\{")
 _COMMENT = re.compile(r"//[^\n]*")
 _START = ["LetNextStart()", "AwaitPrevious()"]
-# Reads weights in between; the emulation looks whether all of its threads wait.
-_WAITS_LATER = {"FewRowsKernel"}
+# Read weights or a batch's plan in between; the emulation looks whether all of their threads wait.
+_WAIT_LATER = {"AttendSplitKernel", "FewRowsKernel", "MergeSplitsKernel", "RopeAndCacheKernel"}
 
 
 def kernel_starts(root):
@@ -23,7 +23,7 @@ def kernel_starts(root):
             yield f"{path}: kernels that are not understood"
         for kernel in kernels:
             name = kernel.group(1)
-            expected = _START[:1] if name in _WAITS_LATER else _START
+            expected = _START[:1] if name in _WAIT_LATER else _START
             begin = [part.strip() for part in text[kernel.end():].split(";", 2)[:len(expected)]]
             if begin != expected:
                 yield f"{path}: {name} does not begin with {'; '.join(expected)}"
