@@ -30,6 +30,8 @@ __device__ __forceinline__ bool IsFinite(float value) {
 
 // A block of threads a row. Thread i takes columns i, i + kThreads, …; then they merge in a tree.
 __global__ void __launch_bounds__(kThreads) ArgMaxKernel(const ArgMaxArgs args) {
+  LetNextStart();
+  AwaitPrevious();
   __shared__ float values[kThreads];
   __shared__ int32_t columns[kThreads];
   const float* const row = args.rows + blockIdx.x * args.num_columns;

@@ -133,9 +133,11 @@ struct SplitSums {
 template <int kDim>
 __global__ void __launch_bounds__(kThreads)
     AttendSplitKernel(const __grid_constant__ Attention args) {
+  LetNextStart();
   const PlannedQueries queries = args.few[blockIdx.z];
   const int split = static_cast<int>(blockIdx.x), kv_head = static_cast<int>(blockIdx.y);
   const TileRange tiles(args, queries, split);
+  AwaitPrevious();
   if (tiles.begin >= tiles.end) return;
   unsigned char* const stages = DynamicShared();  // keys, then values, of each
   unsigned char* const weights = stages + kStages * 2 * KvTile<kDim>::kBytes;
@@ -162,7 +164,9 @@ __global__ void __launch_bounds__(kThreads)
 // A block of threads: one query; a thread a column.
 template <int kDim>
 __global__ void __launch_bounds__(kDim) MergeSplitsKernel(const __grid_constant__ Attention args) {
+  LetNextStart();
   const PlannedQueries queries = args.few[blockIdx.x];
+  AwaitPrevious();
   const int kv_head = static_cast<int>(blockIdx.y), query = static_cast<int>(blockIdx.z);
   const int column = static_cast<int>(threadIdx.x);
   if (query >= queries.num_queries || column >= args.cache.head_dim) return;

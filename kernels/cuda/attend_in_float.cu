@@ -15,6 +15,8 @@ constexpr int kColumns = kMaxHeadDim / kWarpSize;  // of a lane
 // i + 32, …
 __global__ void __launch_bounds__(kWarps* kWarpSize)
     AttendInFloatKernel(const __grid_constant__ Attention args) {
+  LetNextStart();
+  AwaitPrevious();
   const int lane = threadIdx.x % kWarpSize;
   const int head = static_cast<int>(blockIdx.y) * kWarps + threadIdx.x / kWarpSize;
   if (head >= args.num_heads) return;

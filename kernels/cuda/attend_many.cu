@@ -121,6 +121,8 @@ struct Totals {
 template <int kDim>
 __global__ void __launch_bounds__(kThreads)
     AttendManyKernel(const __grid_constant__ Attention args) {
+  LetNextStart();
+  AwaitPrevious();
   // The last queries first: they have the most to do, and the device is full while they do it.
   const PlannedQueries queries = args.many[gridDim.x - 1 - blockIdx.x];
   const int kv_head = static_cast<int>(blockIdx.y);

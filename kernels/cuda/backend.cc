@@ -32,13 +32,17 @@ bool HasWarpgroups(const cudaDeviceProp& properties) {
   return properties.major == 9 && properties.minor == 0;
 }
 
+// From here on a kernel can wait for the one ahead of it by itself.
+constexpr int kEarlyStartsMajor = 9;
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaBackendOptions& options, const cudaDeviceProp& properties,
               cudaStream_t stream)
       : context_({options.device, options.compute_dtype, options.max_rows,
                   options.max_partial_bytes, options.staging_bytes, options.graphs,
-                  options.max_graphs, HasWarpgroups(properties), properties.multiProcessorCount},
+                  options.max_graphs, properties.major >= kEarlyStartsMajor,
+                  HasWarpgroups(properties), properties.multiProcessorCount},
                  stream),
         stream_(context_),
         host_threads_(options.num_host_threads),

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/move_rows.h"
@@ -6,7 +8,9 @@
 namespace tramontane::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 128;
+// Of a token's elements, each by a block of threads.
+constexpr unsigned kMaxParts = 64;
 // So many pointers travel as a kernel's parameter: a list in pinned memory is read over the bus.
 constexpr int kMaxParameterRows = 128;
 
@@ -28,11 +32,15 @@ __device__ __forceinline__ void AddSum(const CombineExpertsArgs& args, int64_t i
   if (args.moe_output != nullptr) args.moe_output[index] = moe;
 }
 
-// Eight elements at a time, of rows of bf16 that are aligned to 16 bytes.
+// Eight elements at once, of rows of bf16; all that is read and written is aligned to 16 bytes.
 __device__ __forceinline__ void CombineVector(const CombineExpertsArgs& args,
                                               const RowPlaces& places, int64_t token,
                                               int64_t vector) {
-  float moe[8] = {};
+  const int64_t first = token * args.hidden_size + vector * 8;
+  Elements<float, 4> sums[2], moe[2] = {};
+#pragma unroll
+  for (int half = 0; half < 2; ++half) sums[half] = LoadFloats<4>(args.residual + first + half * 4);
+#pragma unroll 2
   for (int64_t r = token * args.top_k; r < (token + 1) * args.top_k; ++r) {
     const uint4 row = reinterpret_cast<const uint4*>(places.row(r))[vector];
     const float weight = args.gating_weights[r];
@@ -40,25 +48,35 @@ __device__ __forceinline__ void CombineVector(const CombineExpertsArgs& args,
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       const uint32_t bits = i % 2 == 0 ? words[i / 2] & 0xffffu : words[i / 2] >> 16;
-      moe[i] = fmaf(weight, WidenBf16(bits), moe[i]);
+      float& sum = moe[i / 4].at[i % 4];
+      sum = fmaf(weight, WidenBf16(bits), sum);
     }
   }
 #pragma unroll
-  for (int i = 0; i < 8; ++i) AddSum(args, token * args.hidden_size + vector * 8 + i, moe[i]);
+  for (int half = 0; half < 2; ++half) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[half].at[i] += moe[half].at[i];
+    StoreFloats(args.residual + first + half * 4, sums[half]);
+    if (args.moe_output != nullptr) StoreFloats(args.moe_output + first + half * 4, moe[half]);
+  }
 }
 
-// A block of threads a token; args.expert_rows is not read here.
+// Blocks of threads along x take a token each, along y parts of its elements in turn;
+// args.expert_rows is not read here.
 __global__ void __launch_bounds__(kThreads)
     CombineExpertsKernel(const CombineExpertsArgs args, const __grid_constant__ RowPlaces places,
                          bool vectors) {
-  const int64_t token = blockIdx.x;
+  LetNextStart();
+  AwaitPrevious();
+  const int64_t token = blockIdx.x, first = blockIdx.y * kThreads + threadIdx.x;
+  const int64_t step = int64_t{gridDim.y} * kThreads;
   if (vectors) {
-    for (int64_t i = threadIdx.x; i < args.hidden_size / 8; i += kThreads) {
+    for (int64_t i = first; i < args.hidden_size / 8; i += step) {
       CombineVector(args, places, token, i);
     }
     return;
   }
-  for (int64_t i = threadIdx.x; i < args.hidden_size; i += kThreads) {
+  for (int64_t i = first; i < args.hidden_size; i += step) {
     float moe = 0;
     for (int64_t r = token * args.top_k; r < (token + 1) * args.top_k; ++r) {
       moe = fmaf(args.gating_weights[r], LoadElement(places.row(r), args.row_dtype, i), moe);
@@ -97,12 +115,17 @@ void CombineExperts(Context& context, const CombineExpertsArgs& args) {
   const int64_t row_bytes = args.hidden_size * static_cast<int64_t>(DTypeSize(args.row_dtype));
   uintptr_t addresses = 0;
   const RowPlaces places = Place(context, args, row_bytes, addresses);
+  addresses |= reinterpret_cast<uintptr_t>(args.residual);
+  addresses |= reinterpret_cast<uintptr_t>(args.moe_output);
   const bool vectors =
       args.row_dtype == DType::kBF16 && args.hidden_size % 8 == 0 && addresses % 16 == 0;
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(args.num_tokens),
+                    std::min(DivideUp(args.hidden_size / (vectors ? 8 : 1), kThreads), kMaxParts));
+  shape.block = dim3(kThreads);
   CombineExpertsArgs placed = args;
   placed.expert_rows = nullptr;
-  Launch(context, "CombineExperts", Blocks(args.num_tokens, kThreads), &CombineExpertsKernel,
-         placed, places, vectors);
+  Launch(context, "CombineExperts", shape, &CombineExpertsKernel, placed, places, vectors);
 }
 
 }  // namespace tramontane::cuda

@@ -23,6 +23,7 @@ Context::Context(const ContextOptions& options, cudaStream_t stream)
       staging_bytes(options.staging_bytes),
       warpgroups(options.warpgroups),
       num_multiprocessors(options.num_multiprocessors),
+      early_starts_(options.early_starts),
       stream_(stream),
       graphs_(options.graphs ? std::make_unique<Graphs>(options.max_graphs) : nullptr) {}
 
@@ -42,17 +43,43 @@ void Context::Check(cudaError_t error, const char* call) {
 void Context::Queue(const KernelCall& call) {
   if (failed()) return;
   if (graphs_ == nullptr) {
-    Check(cudaLaunchKernel(call.function, call.shape.grid, call.shape.block, call.parameters.data(),
-                           call.shape.shared_bytes, stream_),
-          call.name);
+    Check(LaunchKernel(call), call.name);
     return;
   }
   list_.AddKernel(call);
   SubmitPiece();
 }
 
+// With the attribute a kernel may start once every block of threads of the one ahead has called
+// LetNextStart: what a start takes, and the first weights, come while that one still computes. The
+// order of the stream holds none the less. Every thread of every kernel calls AwaitPrevious, which
+// returns when all of the kernel ahead has ended and its writes are seen, and does nothing before
+// that another operation could notice. So a kernel ends after the one ahead of it, that one after
+// the one ahead of it, and so on; copies, events, graphs and the host await a kernel's end, as
+// ever.
+//
+// Two things may be read before AwaitPrevious: what copies alone write, as a batch's plan, and
+// weights, which are written by kernels that an event is recorded behind (weight_stream.cc). A
+// kernel behind a copy or an event goes without the attribute, so that it, and all that follow,
+// start when those are there; copies themselves await all that is ahead.
+cudaError_t Context::LaunchKernel(const KernelCall& call) {
+  cudaLaunchAttribute early_start = {};
+  early_start.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early_start.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = call.shape.grid;
+  config.blockDim = call.shape.block;
+  config.dynamicSmemBytes = call.shape.shared_bytes;
+  config.stream = stream_;
+  config.attrs = &early_start;
+  config.numAttrs = early_starts_ && behind_kernel_ ? 1 : 0;
+  behind_kernel_ = true;
+  return cudaLaunchKernelExC(&config, call.function, call.parameters.data());
+}
+
 void Context::QueueCopy(const char* name, void* to, const void* from, size_t num_bytes) {
   if (failed()) return;
+  behind_kernel_ = false;
   if (graphs_ == nullptr) {
     Check(cudaMemcpyAsync(to, from, num_bytes, cudaMemcpyDefault, stream_), name);
     return;
@@ -63,6 +90,7 @@ void Context::QueueCopy(const char* name, void* to, const void* from, size_t num
 
 void Context::Record(cudaEvent_t event) {
   Submit();
+  behind_kernel_ = false;
   Check(cudaEventRecord(event, stream_), "recording an event");
 }
 

@@ -26,7 +26,10 @@ struct ContextOptions {
   int64_t staging_bytes = 0;
   bool graphs = false;
   int max_graphs = 0;
-  bool warpgroups = false;
+  // Whether a kernel may start before the one ahead of it has ended, as devices of compute
+  // capability 9.0 and later can.
+  bool early_starts = false;
+  bool warpgroups = false;  // see warpgroup.cuh
   int num_multiprocessors = 1;
 };
 
@@ -95,14 +98,17 @@ class Context {
     bool pinned;
   };
   void ReleaseBlocks(size_t count);  // the first
+  cudaError_t LaunchKernel(const KernelCall& call);
   // What is listed goes to the stream: once it is enough for a piece, or whatever it is.
   void SubmitPiece();
   void Submit();
 
+  const bool early_starts_;
   cudaStream_t stream_;
   const std::unique_ptr<Graphs> graphs_;  // null: calls are not listed
   LaunchList list_;
-  bool submitted_ = false;  // a piece since the last Finish
+  bool submitted_ = false;      // a piece since the last Finish
+  bool behind_kernel_ = false;  // what was queued last is a kernel, launched by itself
   cudaError_t error_ = cudaSuccess;
   const char* failed_call_ = "";
   std::vector<Block> blocks_;  // staging; the last is being filled

@@ -1,4 +1,4 @@
-// Single elements of rows of any dtype and alignment, on the device.
+// Elements of rows of any dtype, on the device: single ones at any address, several where aligned.
 #ifndef TRAMONTANE_KERNELS_CUDA_ELEMENTS_CUH_
 #define TRAMONTANE_KERNELS_CUDA_ELEMENTS_CUH_
 
@@ -42,6 +42,38 @@ __device__ __forceinline__ void StoreElement(void* row, DType dtype, int64_t ind
   } else {
     static_cast<uint16_t*>(row)[index] = static_cast<uint16_t>(PackBf16(value, 0.0f));
   }
+}
+
+// Elements side by side, which are loaded and stored at once, at addresses aligned to all of them.
+template <typename T, int kCount>
+struct alignas(sizeof(T) * kCount) Elements {
+  T at[kCount];
+};
+
+template <int kCount>
+__device__ __forceinline__ Elements<float, kCount> LoadFloats(const float* from) {
+  return *reinterpret_cast<const Elements<float, kCount>*>(from);
+}
+
+template <int kCount>
+__device__ __forceinline__ void StoreFloats(float* to, const Elements<float, kCount>& values) {
+  *reinterpret_cast<Elements<float, kCount>*>(to) = values;
+}
+
+// As StoreElement, from element `index` on.
+template <int kCount>
+__device__ __forceinline__ void StoreElements(void* row, DType dtype, int64_t index,
+                                              const Elements<float, kCount>& values) {
+  if (dtype == DType::kF32) {
+    StoreFloats(static_cast<float*>(row) + index, values);
+    return;
+  }
+  Elements<uint16_t, kCount> rounded;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    rounded.at[i] = static_cast<uint16_t>(PackBf16(values.at[i], 0.0f));
+  }
+  *reinterpret_cast<Elements<uint16_t, kCount>*>(static_cast<uint16_t*>(row) + index) = rounded;
 }
 
 }  // namespace tramontane::cuda

@@ -13,6 +13,8 @@ constexpr int kThreads = 256;
 __global__ void __launch_bounds__(kThreads)
     EmbedTokensKernel(const std::byte* table, DType dtype, int64_t hidden_size,
                       const int32_t* token_ids, float* hidden_states) {
+  LetNextStart();
+  AwaitPrevious();
   const int64_t first = token_ids[blockIdx.x] * hidden_size;
   float* const output = hidden_states + blockIdx.x * hidden_size;
   for (int64_t i = threadIdx.x; i < hidden_size; i += kThreads) {

@@ -20,10 +20,10 @@ struct Block {
   uint4 rows[kRowGroups][2];
 };
 
-// Reads this lane's share of block `k`. Rows and tiles that there are not become zeros.
+// Reads this lane's share of the weights of block `k`. Tiles that there are not become zeros.
 template <int kTiles, int kRowGroups>
-__device__ __forceinline__ void LoadBlock(const Product& product, int first_tile, int k,
-                                          Block<kTiles, kRowGroups>& block) {
+__device__ __forceinline__ void LoadWeights(const Product& product, int first_tile, int k,
+                                            Block<kTiles, kRowGroups>& block) {
   const int lane = threadIdx.x % kWarpSize;
   const int num_blocks = product.in_features / kBlockK;
 #pragma unroll
@@ -39,6 +39,13 @@ __device__ __forceinline__ void LoadBlock(const Product& product, int first_tile
       }
     }
   }
+}
+
+// The same of the rows.
+template <int kTiles, int kRowGroups>
+__device__ __forceinline__ void LoadRows(const Product& product, int k,
+                                         Block<kTiles, kRowGroups>& block) {
+  const int lane = threadIdx.x % kWarpSize;
 #pragma unroll
   for (int n = 0; n < kRowGroups; ++n) {
     const int row = n * 8 + lane / 4;
@@ -72,23 +79,29 @@ __device__ __forceinline__ void AddBlock(const Block<kTiles, kRowGroups>& block,
 }
 
 // A block of threads makes kTiles tiles of outputs for up to 8 kRowGroups rows; its warps take a
-// part of k each.
-template <int kTiles, int kRowGroups, Epilogue kEpilogue>
-__device__ __forceinline__ void MultiplyFewRows(const Product& product) {
+// part of k each. `await_rows` is called before anything but weights is read.
+template <int kTiles, int kRowGroups, Epilogue kEpilogue, typename AwaitRows>
+__device__ __forceinline__ void MultiplyFewRows(const Product& product,
+                                                const AwaitRows& await_rows) {
   constexpr int kRowFloats = kTiles * kTileRows + kPadding;
   constexpr int kPartFloats = kRowGroups * 8 * kRowFloats;
   const int first_tile = static_cast<int>(blockIdx.x) * kTiles;
-  if (first_tile >= product.num_tiles) return;
   const int part = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
   const int num_blocks = product.in_features / kBlockK;
   const int begin = PartBegin(num_blocks, part), end = PartBegin(num_blocks, part + 1);
 
   float sums[kTiles][kRowGroups][4] = {};
   Block<kTiles, kRowGroups> block, next;
-  if (begin < end) LoadBlock(product, first_tile, begin, next);
+  if (begin < end) LoadWeights(product, first_tile, begin, next);
+  await_rows();
+  if (first_tile >= product.num_tiles) return;
+  if (begin < end) LoadRows(product, begin, next);
   for (int k = begin; k < end; ++k) {
     block = next;
-    if (k + 1 < end) LoadBlock(product, first_tile, k + 1, next);
+    if (k + 1 < end) {
+      LoadWeights(product, first_tile, k + 1, next);
+      LoadRows(product, k + 1, next);
+    }
     AddBlock(block, sums);
   }
 
@@ -122,14 +135,19 @@ __device__ __forceinline__ void MultiplyFewRows(const Product& product) {
 template <int kTiles, int kRowGroups, Epilogue kEpilogue>
 __global__ void __launch_bounds__(kThreads)
     FewRowsKernel(const __grid_constant__ ProductList products) {
-  MultiplyFewRows<kTiles, kRowGroups, kEpilogue>(products.product[blockIdx.y]);
+  LetNextStart();
+  // The first weights, which no kernel ahead writes, come while that one still runs.
+  MultiplyFewRows<kTiles, kRowGroups, kEpilogue>(products.product[blockIdx.y],
+                                                 [] { AwaitPrevious(); });
 }
 
 template <int kTiles, int kRowGroups, Epilogue kEpilogue>
 __global__ void __launch_bounds__(kThreads) RoutedFewRowsKernel(const Product* products) {
+  LetNextStart();
+  AwaitPrevious();
   const Product product = products[blockIdx.y];
   if (product.num_rows == 0) return;
-  MultiplyFewRows<kTiles, kRowGroups, kEpilogue>(product);
+  MultiplyFewRows<kTiles, kRowGroups, kEpilogue>(product, [] {});
 }
 
 template <int kTiles, int kRowGroups>

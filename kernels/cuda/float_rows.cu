@@ -43,6 +43,8 @@ __device__ __forceinline__ void MultiplyTile(const Product& product, int first_r
 template <Epilogue kEpilogue>
 __global__ void __launch_bounds__(kSide* kSide)
     FloatRowsKernel(const __grid_constant__ ProductList products) {
+  LetNextStart();
+  AwaitPrevious();
   const Product& product = products.product[blockIdx.z];
   const int first_row = static_cast<int>(blockIdx.x) * kSide;
   const int tile = static_cast<int>(blockIdx.y);
@@ -53,6 +55,8 @@ __global__ void __launch_bounds__(kSide* kSide)
 template <Epilogue kEpilogue>
 __global__ void __launch_bounds__(kSide* kSide)
     RoutedFloatRowsKernel(const Product* products, int max_products) {
+  LetNextStart();
+  AwaitPrevious();
   const RoutedBlock block =
       FindBlock<kSide, 1>(products, max_products, static_cast<int>(blockIdx.x));
   if (block.product < 0) return;

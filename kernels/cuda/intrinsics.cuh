@@ -16,6 +16,22 @@ __device__ __forceinline__ unsigned char* DynamicShared() {
   return dynamic_shared;
 }
 
+// From here on the kernel behind this one may start, once every block of threads is here or has
+// ended. Each kernel begins with it and with AwaitPrevious: context.cc says why this keeps order.
+__device__ __forceinline__ void LetNextStart() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Waits until the kernel ahead has ended and what it wrote can be read. Before, nothing is written,
+// and nothing is read but weights and what copies alone write.
+__device__ __forceinline__ void AwaitPrevious() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 __device__ __forceinline__ float ShuffleXor(float value, int lane_mask) {
   return __shfl_xor_sync(0xffffffffu, value, lane_mask);
 }
@@ -34,7 +50,8 @@ __device__ __forceinline__ float Exp2(float x) {
   return power;
 }
 
-// Sixteen bytes that are read once: they do not push others out of the L1 cache.
+// Sixteen bytes of weights, which are read once: they do not push others out of the L1 cache. The
+// compiler may move it ahead of AwaitPrevious.
 __device__ __forceinline__ uint4 LoadOnce(const uint4* from) {
   uint4 value;
   asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"

@@ -148,6 +148,8 @@ __device__ __forceinline__ void MultiplyBlock(const Product& product, int first_
 template <Epilogue kEpilogue>
 __global__ void __launch_bounds__(kThreads, 1)
     ManyRowsKernel(const __grid_constant__ ProductList products) {
+  LetNextStart();
+  AwaitPrevious();
   const Product& product = products.product[blockIdx.z];
   const int first_row = static_cast<int>(blockIdx.x) * kBlockRows;
   const int first_tile = static_cast<int>(blockIdx.y) * kBlockTiles;
@@ -158,6 +160,8 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <Epilogue kEpilogue>
 __global__ void __launch_bounds__(kThreads, 1)
     RoutedManyRowsKernel(const Product* products, int max_products) {
+  LetNextStart();
+  AwaitPrevious();
   const RoutedBlock block =
       FindBlock<kBlockRows, kBlockTiles>(products, max_products, static_cast<int>(blockIdx.x));
   if (block.product < 0) return;

@@ -21,12 +21,16 @@ __device__ __forceinline__ void MoveRow(const RowMove& move) {
 }
 
 __global__ void __launch_bounds__(kThreads) MoveRowsKernel(const RowMove* moves) {
+  LetNextStart();
+  AwaitPrevious();
   const RowMove move = moves[blockIdx.x];
   MoveRow(move);
 }
 
 __global__ void __launch_bounds__(kThreads)
     GatherRowsKernel(const __grid_constant__ RowGather gather) {
+  LetNextStart();
+  AwaitPrevious();
   const int64_t row = blockIdx.x, token = gather.pair_of_row[row] / gather.top_k;
   MoveRow({gather.from + token * gather.num_bytes, gather.to + row * gather.padded_bytes,
            gather.num_bytes, gather.padded_bytes});

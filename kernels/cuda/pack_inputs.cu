@@ -1,4 +1,5 @@
 // Rows as warpgroups read them.
+#include "kernels/cuda/intrinsics.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack_inputs.h"
 #include "kernels/cuda/warpgroup_rows.h"
@@ -49,10 +50,14 @@ __device__ __forceinline__ void PackInput(const Product& product) {
 
 __global__ void __launch_bounds__(kThreads)
     PackInputsKernel(const __grid_constant__ ProductList products) {
+  LetNextStart();
+  AwaitPrevious();
   PackInput(products.product[blockIdx.y]);
 }
 
 __global__ void __launch_bounds__(kThreads) PackRoutedInputsKernel(const Product* products) {
+  LetNextStart();
+  AwaitPrevious();
   const Product product = products[blockIdx.y];
   if (product.num_rows > 0) PackInput(product);
 }

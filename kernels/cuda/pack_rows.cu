@@ -16,6 +16,8 @@ __device__ __forceinline__ int64_t PackedRow(const PackRows& args, int64_t row) 
 
 // A block of threads a row. What is padding stays as it is: zero.
 __global__ void __launch_bounds__(kThreads) PackRowsKernel(const PackRows args) {
+  LetNextStart();
+  AwaitPrevious();
   const std::byte* const source =
       args.source +
       blockIdx.x * args.in_features * (args.dtype == DType::kF32 ? int64_t{4} : int64_t{2});

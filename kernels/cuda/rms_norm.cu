@@ -11,6 +11,8 @@ constexpr int kThreads = 512;
 // A block of threads a row. Thread i adds the squares of elements i, i + kThreads, … in order; then
 // those sums are added in one tree.
 __global__ void __launch_bounds__(kThreads) RmsNormKernel(const RmsNormArgs args) {
+  LetNextStart();
+  AwaitPrevious();
   __shared__ float shared[kThreads / kWarpSize];
   const int64_t first = blockIdx.x * args.hidden_size;
   const float* const x = args.input + first;

@@ -58,6 +58,8 @@ __device__ __forceinline__ void ListExpert(const RouteRowsArgs& args, const int*
 
 __global__ void __launch_bounds__(kThreads)
     RouteRowsKernel(const __grid_constant__ RouteRowsArgs args, int num_segments) {
+  LetNextStart();
+  AwaitPrevious();
   // Of each segment's pairs, by expert: how many; then how many of segments before.
   int* const counts = reinterpret_cast<int*>(DynamicShared());     // [num_segments, num_experts]
   int* const num_rows = counts + num_segments * args.num_experts;  // [num_experts]

@@ -17,6 +17,8 @@ __device__ __forceinline__ bool Contains(const int32_t* ids, int64_t count, int6
 
 // A thread a token: there are few experts.
 __global__ void __launch_bounds__(kThreads) RouteTopKKernel(const RouteTopKArgs args) {
+  LetNextStart();
+  AwaitPrevious();
   const int64_t token = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (token >= args.num_tokens) return;
   const float* const logits = args.router_logits + token * args.num_experts;

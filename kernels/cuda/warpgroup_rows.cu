@@ -257,12 +257,16 @@ __device__ __forceinline__ void MultiplyManyRows(const Product* products, int co
 template <int kRows, Epilogue kEpilogue>
 __global__ void TRAMONTANE_CLUSTER __launch_bounds__(kThreads, 1)
     WarpgroupRowsKernel(const __grid_constant__ ProductList products) {
+  LetNextStart();
+  AwaitPrevious();
   MultiplyManyRows<kRows, kEpilogue>(products.product, static_cast<int>(products.count));
 }
 
 template <int kRows, Epilogue kEpilogue>
 __global__ void TRAMONTANE_CLUSTER __launch_bounds__(kThreads, 1)
     RoutedWarpgroupRowsKernel(const Product* products, int max_products) {
+  LetNextStart();
+  AwaitPrevious();
   MultiplyManyRows<kRows, kEpilogue>(products, max_products);
 }
 

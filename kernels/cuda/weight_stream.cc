@@ -75,7 +75,7 @@ absl::Status WeightStream::Pack(const TensorView& tensor, RowPlacement placement
     LaunchPackRows(context_,
                    {side.device.bytes(), packed, tensor.dtype, context_.compute_dtype, placement,
                     first_row + row, count, tensor.shape[1], padded_in_features});
-    context_.Record(side.free);
+    context_.Record(side.free);  // no product behind it reads weights that it still writes, too
   }
   return DeviceStatus();
 }

@@ -57,6 +57,20 @@ TEST_P(RopeAndCacheTest, ARowHasTheSameBitsInEveryBatch) {
   }
 }
 
+TEST_P(RopeAndCacheTest, ARowHasTheSameBitsAmongVeryMany) {
+  AttentionShape shape;
+  shape.window = 16;
+  AttentionCase whole(shape, {300});
+  whole.Run(kernels_.get(), {{0, 0, 300}});
+  const std::vector<float> all = whole.qkv();
+  for (const int64_t p : {0, 1, 130, 299}) {
+    whole.Run(kernels_.get(), {{0, p, 1}});
+    EXPECT_TRUE(SameBits(whole.qkv(), {all.begin() + p * shape.qkv_size(),
+                                       all.begin() + (p + 1) * shape.qkv_size()}))
+        << "position " << p;
+  }
+}
+
 // theta^(-2i/d) in float32: within a few roundings of the exact value.
 TEST(RotaryAnglesTest, FrequenciesFallFromOneByThePowersOfTheta) {
   const std::vector<float> frequencies = InverseFrequencies(1e6, 128);

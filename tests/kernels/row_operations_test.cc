@@ -121,7 +121,7 @@ TEST_P(RouteTopKTest, WeightsSumToOneHoweverLargeTheLogits) {
 }
 
 TEST_P(CombineExpertsTest, EqualsTheReferenceForUnalignedRowsOfBothDtypes) {
-  for (const int64_t n : {1, 16, 31, 100}) {
+  for (const int64_t n : {1, 16, 31, 100, 2056}) {
     for (const DType dtype : {DType::kBF16, DType::kF32}) {
       const TestTensor experts = RandomTensor({21, n}, dtype, 6);
       std::vector<std::byte> shifted(experts.bytes.size() + 1);

@@ -3,12 +3,13 @@
 import sys
 
 import direction_rules
+import kernel_rules
 import tree_rules
 
 RULES = {rule.__name__: rule for rule in (
     direction_rules.include_direction, direction_rules.link_direction, tree_rules.top_level,
     tree_rules.file_names, tree_rules.file_size, tree_rules.header_guards, tree_rules.unfinished,
-    tree_rules.doc_links)}
+    tree_rules.doc_links, kernel_rules.kernel_starts)}
 
 
 def main(arguments):

@@ -97,6 +97,18 @@ class RulesTest(unittest.TestCase):
             "docs/a.md": "[b](b.md) [c](c.md#part) [d](https://example.com) [e](#part)\n",
             "docs/b.md": ""}, "c.md#part")
 
+    def test_a_kernel_that_does_not_begin_by_awaiting_the_one_ahead_is_refused(self):
+        kernel = "template <int kTiles>\n__global__ void __launch_bounds__(kTiles* 2)\n    %s(int n) {\n%s}\n"
+        both = "  LetNextStart();\n  AwaitPrevious();  // why\n"
+        first = "  LetNextStart();\n  // why\n  Load();\n  AwaitPrevious();\n"
+        self.assertEqual(self.faults("kernel_starts", {
+            "kernels/cuda/a.cu": kernel % ("AKernel", both) + kernel % ("FewRowsKernel", first),
+            "tests/a.cu": kernel % ("AKernel", "")}), [])
+        for body in ("", "  AwaitPrevious();\n", "  LetNextStart();\n", first):
+            self.assert_one_fault("kernel_starts", {
+                "kernels/cuda/a.cu": kernel % ("AKernel", both) + kernel % ("BKernel", body)},
+                "BKernel")
+
 
 if __name__ == "__main__":
     unittest.main()

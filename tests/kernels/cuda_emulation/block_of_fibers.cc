@@ -54,6 +54,7 @@ struct Warp {
 struct Fiber {
   void* stack_pointer = nullptr;
   bool done = false;
+  bool awaited_previous = false;
   uint3 index;
   uint64_t num_exchanges = 0;
   std::vector<PendingCopy> uncommitted;
@@ -91,6 +92,7 @@ void Yield() { tramontane_switch_stack(&Running().stack_pointer, current->schedu
 
 void RunFiber() {
   (*current->kernel)();
+  TRAMONTANE_CHECK(Running().awaited_previous);
   Running().done = true;
   ++current->progress;
   Yield();
@@ -196,6 +198,8 @@ void SyncThreads() {
   }
   while (current->generation == generation) Yield();
 }
+
+void AwaitPrevious() { Running().awaited_previous = true; }
 
 const std::byte (*ExchangeInWarp(const void* mine, size_t size))[kSlotBytes] {
   Warp& warp = current->warps[current->running / kLanes];

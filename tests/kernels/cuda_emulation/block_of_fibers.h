@@ -20,7 +20,8 @@ struct Extent {
 
 // Runs `kernel` for every block of `grid`, with `shared_bytes` of dynamic shared memory that start
 // out with every bit set. Threads run in another order in every launch, from one barrier to the
-// next. A barrier that some threads never reach ends the process.
+// next. A barrier that some threads never reach ends the process, as does a thread that ends
+// without AwaitPrevious.
 void RunGrid(const Extent& grid, const Extent& block, size_t shared_bytes,
              const std::function<void()>& kernel);
 
@@ -28,6 +29,8 @@ void RunGrid(const Extent& grid, const Extent& block, size_t shared_bytes,
 unsigned char* DynamicShared();
 int Lane();
 void SyncThreads();
+// The kernel ahead has always ended: only whether each thread waits for it is looked at.
+void AwaitPrevious();
 
 // Waits until all lanes of the warp have called it, then returns what each gave: valid until this
 // lane has called it twice more.

@@ -129,7 +129,7 @@ void EmulatedDeclare(const void* function, const EmulatedKernel& kernel) {
   kernels.declared.emplace(function, kernel);
 }
 
-EmulatedCounts EmulatedGraphCounts() {
+EmulatedCounts EmulatedLaunchCounts() {
   Kernels& kernels = TheKernels();
   const std::lock_guard<std::mutex> lock(kernels.mutex);
   return kernels.counts;
@@ -147,6 +147,22 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
   EmulatedEnqueue(
       [work = KernelWork(function, grid, block, shared_bytes, parameters)] { work->run(); });
   return Count(&EmulatedCounts::launches);
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function,
+                                void** parameters) {
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config->attrs[i];
+    TRAMONTANE_CHECK(attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization);
+    TRAMONTANE_CHECK(attribute.val.programmaticStreamSerializationAllowed == 1);
+    cudaDeviceProp properties;
+    const cudaError_t error = cudaGetDeviceProperties(&properties, 0);
+    if (error != cudaSuccess) return error;
+    if (properties.major < 9) return cudaErrorNotSupported;
+    Count(&EmulatedCounts::early_starts);
+  }
+  return cudaLaunchKernel(function, config->gridDim, config->blockDim, parameters,
+                          config->dynamicSmemBytes, config->stream);
 }
 
 cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) {

@@ -34,10 +34,10 @@ class GraphCountsTest : public testing::Test {
 
   // What a step has added to the counts.
   EmulatedCounts Step(const std::vector<int64_t>& rows_of_sequences, int64_t first_position) {
-    const EmulatedCounts before = EmulatedGraphCounts();
+    const EmulatedCounts before = EmulatedLaunchCounts();
     const absl::Status done = layers_->Step(rows_of_sequences, first_position);
     EXPECT_TRUE(done.ok()) << done;
-    const EmulatedCounts after = EmulatedGraphCounts();
+    const EmulatedCounts after = EmulatedLaunchCounts();
     return {after.graphs - before.graphs, after.graph_launches - before.graph_launches,
             after.node_updates - before.node_updates, after.launches - before.launches};
   }

@@ -63,6 +63,7 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
+  cudaErrorNotSupported = 801,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDefault };
 enum { cudaHostAllocPortable = 1, cudaHostAllocMapped = 2 };
@@ -78,6 +79,21 @@ struct cudaKernelNodeParams {
   unsigned sharedMemBytes;
   void** kernelParams;
   void** extra;
+};
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+union cudaLaunchAttributeValue {
+  int programmaticStreamSerializationAllowed;
+};
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  cudaLaunchAttributeValue val;
+};
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes;
+  cudaStream_t stream;
+  cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
 };
 struct cudaDeviceProp {
   char name[256];
@@ -103,8 +119,9 @@ struct EmulatedCounts {
   int graph_launches = 0;  // of whole graphs
   int node_updates = 0;    // of instantiated graphs
   int launches = 0;        // of kernels by themselves
+  int early_starts = 0;    // of those, with leave to start before the kernel ahead has ended
 };
-EmulatedCounts EmulatedGraphCounts();
+EmulatedCounts EmulatedLaunchCounts();
 // Fails, from now on, the instantiation or the launch of graphs.
 void EmulateGraphErrors(cudaError_t instantiate, cudaError_t launch);
 
@@ -130,6 +147,9 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyK
                             cudaStream_t stream);
 cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** parameters,
                              size_t shared_bytes, cudaStream_t stream);
+// Refuses early starts on a machine of compute capability below 9.0.
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function,
+                                void** parameters);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDeviceCount(int* count);

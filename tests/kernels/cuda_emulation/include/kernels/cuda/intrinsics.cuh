@@ -15,6 +15,9 @@ inline constexpr int kWarpSize = 32;
 
 inline unsigned char* DynamicShared() { return emulation::DynamicShared(); }
 
+inline void LetNextStart() {}
+inline void AwaitPrevious() { emulation::AwaitPrevious(); }
+
 inline float ShuffleXor(float value, int lane_mask) {
   const auto* slots = emulation::ExchangeInWarp(&value, sizeof(value));
   return emulation::FromLane<float>(slots, emulation::Lane() ^ lane_mask);
