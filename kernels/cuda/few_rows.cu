@@ -12,6 +12,10 @@ constexpr int kThreads = kParts * kWarpSize;
 // Between the sums of a row and those of the next in shared memory, beyond the columns: puts the
 // rows that a warp writes at once in banks of their own.
 constexpr int kPadding = 4;
+// Up to so many blocks of threads, as the gate's product has, have a multiprocessor each, and must
+// keep the memory busy by themselves: each lane asks for so many blocks of k at once.
+constexpr int kLoneBlocks = 64;
+constexpr int kLoneAhead = 8;
 
 // What a lane holds of a block of k: its share of each tile and of each eight rows.
 template <int kTiles, int kRowGroups>
@@ -59,6 +63,15 @@ __device__ __forceinline__ void LoadRows(const Product& product, int k,
   }
 }
 
+// Both, where `k` lies before `end`.
+template <int kTiles, int kRowGroups>
+__device__ __forceinline__ void LoadAhead(const Product& product, int first_tile, int k, int end,
+                                          Block<kTiles, kRowGroups>& block) {
+  if (k >= end) return;
+  LoadWeights(product, first_tile, k, block);
+  LoadRows(product, k, block);
+}
+
 template <int kTiles, int kRowGroups>
 __device__ __forceinline__ void AddBlock(const Block<kTiles, kRowGroups>& block,
                                          float (&sums)[kTiles][kRowGroups][4]) {
@@ -79,8 +92,9 @@ __device__ __forceinline__ void AddBlock(const Block<kTiles, kRowGroups>& block,
 }
 
 // A block of threads makes kTiles tiles of outputs for up to 8 kRowGroups rows; its warps take a
-// part of k each. `await_rows` is called before anything but weights is read.
-template <int kTiles, int kRowGroups, Epilogue kEpilogue, typename AwaitRows>
+// part of k each, and have kAhead blocks of it on their way. `await_rows` is called before anything
+// but weights is read.
+template <int kTiles, int kRowGroups, int kAhead, Epilogue kEpilogue, typename AwaitRows>
 __device__ __forceinline__ void MultiplyFewRows(const Product& product,
                                                 const AwaitRows& await_rows) {
   constexpr int kRowFloats = kTiles * kTileRows + kPadding;
@@ -91,18 +105,33 @@ __device__ __forceinline__ void MultiplyFewRows(const Product& product,
   const int begin = PartBegin(num_blocks, part), end = PartBegin(num_blocks, part + 1);
 
   float sums[kTiles][kRowGroups][4] = {};
-  Block<kTiles, kRowGroups> block, next;
-  if (begin < end) LoadWeights(product, first_tile, begin, next);
+  Block<kTiles, kRowGroups> ahead[kAhead];
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) {
+    if (begin + i < end) LoadWeights(product, first_tile, begin + i, ahead[i]);
+  }
   await_rows();
   if (first_tile >= product.num_tiles) return;
-  if (begin < end) LoadRows(product, begin, next);
-  for (int k = begin; k < end; ++k) {
-    block = next;
-    if (k + 1 < end) {
-      LoadWeights(product, first_tile, k + 1, next);
-      LoadRows(product, k + 1, next);
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) {
+    if (begin + i < end) LoadRows(product, begin + i, ahead[i]);
+  }
+  for (int first = begin; first < end; first += kAhead) {
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int k = first + i;
+      if (k >= end) break;
+      // With one block ahead, it must be on its way before this one is added; with many, those
+      // behind are, and a copy would take registers.
+      if constexpr (kAhead == 1) {
+        const Block<kTiles, kRowGroups> block = ahead[i];
+        LoadAhead(product, first_tile, k + kAhead, end, ahead[i]);
+        AddBlock(block, sums);
+      } else {
+        AddBlock(ahead[i], sums);
+        LoadAhead(product, first_tile, k + kAhead, end, ahead[i]);
+      }
     }
-    AddBlock(block, sums);
   }
 
   float* const shared = reinterpret_cast<float*>(DynamicShared());  // [kParts][rows][kRowFloats]
@@ -132,13 +161,13 @@ __device__ __forceinline__ void MultiplyFewRows(const Product& product,
   }
 }
 
-template <int kTiles, int kRowGroups, Epilogue kEpilogue>
+template <int kTiles, int kRowGroups, int kAhead, Epilogue kEpilogue>
 __global__ void __launch_bounds__(kThreads)
     FewRowsKernel(const __grid_constant__ ProductList products) {
   LetNextStart();
   // The first weights, which no kernel ahead writes, come while that one still runs.
-  MultiplyFewRows<kTiles, kRowGroups, kEpilogue>(products.product[blockIdx.y],
-                                                 [] { AwaitPrevious(); });
+  MultiplyFewRows<kTiles, kRowGroups, kAhead, kEpilogue>(products.product[blockIdx.y],
+                                                         [] { AwaitPrevious(); });
 }
 
 template <int kTiles, int kRowGroups, Epilogue kEpilogue>
@@ -147,7 +176,7 @@ __global__ void __launch_bounds__(kThreads) RoutedFewRowsKernel(const Product* p
   AwaitPrevious();
   const Product product = products[blockIdx.y];
   if (product.num_rows == 0) return;
-  MultiplyFewRows<kTiles, kRowGroups, kEpilogue>(product, [] {});
+  MultiplyFewRows<kTiles, kRowGroups, 1, kEpilogue>(product, [] {});
 }
 
 template <int kTiles, int kRowGroups>
@@ -175,11 +204,18 @@ void RunFewRows(Context& context, const ProductList& list, int count, int max_ro
   for (int i = 0; i < count; ++i) {
     max_tiles = list.product[i].num_tiles > max_tiles ? list.product[i].num_tiles : max_tiles;
   }
-  WithBlockFor(max_rows, [&]<int kTiles, int kRowGroups>() {
+  const auto run = [&]<int kTiles, int kRowGroups, int kAhead>() {
     WithEpilogue(epilogue, [&]<Epilogue kEpilogue>() {
       Launch(context, "product of few rows", Shape<kTiles, kRowGroups>(max_tiles, count),
-             &FewRowsKernel<kTiles, kRowGroups, kEpilogue>, list);
+             &FewRowsKernel<kTiles, kRowGroups, kAhead, kEpilogue>, list);
     });
+  };
+  if (max_rows <= 8 && max_tiles * count <= kLoneBlocks) {
+    run.template operator()<1, 1, kLoneAhead>();
+    return;
+  }
+  WithBlockFor(max_rows, [&]<int kTiles, int kRowGroups>() {
+    run.template operator()<kTiles, kRowGroups, 1>();
   });
 }
 

@@ -35,6 +35,9 @@ __device__ __forceinline__ void AwaitPrevious() {
 __device__ __forceinline__ float ShuffleXor(float value, int lane_mask) {
   return __shfl_xor_sync(0xffffffffu, value, lane_mask);
 }
+__device__ __forceinline__ int32_t ShuffleXor(int32_t value, int lane_mask) {
+  return __shfl_xor_sync(0xffffffffu, value, lane_mask);
+}
 
 // Two float32 to bf16, to nearest even; `low` in the lower half.
 __device__ __forceinline__ uint32_t PackBf16(float low, float high) {

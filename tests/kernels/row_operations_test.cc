@@ -41,7 +41,7 @@ std::vector<float> Normalise(Backend* backend, const std::vector<float>& input,
 }
 
 TEST_P(RmsNormTest, EqualsTheReference) {
-  for (const int64_t n : {1, 15, 16, 17, 63, 64, 65, 96, 130, 1000}) {
+  for (const int64_t n : {1, 15, 16, 17, 63, 64, 65, 96, 130, 1000, 5000}) {
     const auto input = RandomFloats(35 * n, 1), weight = RandomFloats(n, 2);
     const auto expected = Normalise(reference_.get(), input, weight, DType::kF32);
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
@@ -152,14 +152,16 @@ TEST_P(CombineExpertsTest, EqualsTheReferenceForUnalignedRowsOfBothDtypes) {
 }
 
 TEST_P(EmbedTokensTest, CopiesRowsOfEveryDtypeExactly) {
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
-    const TestTensor embedding = RandomTensor({9, 37}, dtype, 9);
-    const TensorView view = embedding.view();
-    const std::vector<int32_t> token_ids = {8, 0, 3, 3, 1};
-    std::vector<float> actual = Poisoned(5 * 37), expected = Poisoned(5 * 37);
-    kernels_->EmbedTokens({&view, token_ids.data(), actual.data(), 5});
-    reference_->EmbedTokens({&view, token_ids.data(), expected.data(), 5});
-    EXPECT_TRUE(SameBits(actual, expected));
+  for (const int64_t n : {37, 40, 4100}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+      const TestTensor embedding = RandomTensor({9, n}, dtype, 9);
+      const TensorView view = embedding.view();
+      const std::vector<int32_t> token_ids = {8, 0, 3, 3, 1};
+      std::vector<float> actual = Poisoned(5 * n), expected = Poisoned(5 * n);
+      kernels_->EmbedTokens({&view, token_ids.data(), actual.data(), 5});
+      reference_->EmbedTokens({&view, token_ids.data(), expected.data(), 5});
+      EXPECT_TRUE(SameBits(actual, expected)) << n << " columns";
+    }
   }
 }
 
@@ -176,7 +178,7 @@ std::vector<int32_t> Likeliest(Backend* backend, const std::vector<float>& rows,
 }
 
 TEST_P(ArgMaxTest, FindsTheGreatestWhereverItIs) {
-  for (const int64_t n : {1, 2, 31, 1023, 1024, 1025, 3000}) {
+  for (const int64_t n : {1, 2, 31, 1023, 1024, 1025, 3000, 20004}) {
     std::vector<float> rows = RandomFloats(3 * n, 10);
     for (const int64_t column : {int64_t{0}, n / 2, n - 1}) {
       for (int64_t r = 0; r < 3; ++r) rows[static_cast<size_t>(r * n + (column + r) % n)] = 2;

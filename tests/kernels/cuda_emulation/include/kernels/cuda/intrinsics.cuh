@@ -18,9 +18,10 @@ inline unsigned char* DynamicShared() { return emulation::DynamicShared(); }
 inline void LetNextStart() {}
 inline void AwaitPrevious() { emulation::AwaitPrevious(); }
 
-inline float ShuffleXor(float value, int lane_mask) {
+template <typename T>
+T ShuffleXor(T value, int lane_mask) {
   const auto* slots = emulation::ExchangeInWarp(&value, sizeof(value));
-  return emulation::FromLane<float>(slots, emulation::Lane() ^ lane_mask);
+  return emulation::FromLane<T>(slots, emulation::Lane() ^ lane_mask);
 }
 
 inline uint32_t PackBf16(float low, float high) {
