@@ -33,7 +33,7 @@ __device__ __forceinline__ void LoadWeights(const Product& product, int first_ti
 #pragma unroll
   for (int m = 0; m < kTiles; ++m) {
     const auto* tile = static_cast<const unsigned char*>(product.weight) +
-                       (static_cast<int64_t>(first_tile + m) * num_blocks + k) * kBlockBytes;
+                       BlockIndex(first_tile + m, k, num_blocks) * kBlockBytes;
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
       block.weights[m][step] = make_uint4(0, 0, 0, 0);

@@ -34,7 +34,7 @@ __device__ __forceinline__ void LoadStage(const Product& product, int first_tile
   for (int i = threadIdx.x; i < kWeightBytes / 16; i += kThreads) {
     const int tile = i / (kBlockBytes / 16), chunk = i % (kBlockBytes / 16);
     const bool valid = first_tile + tile < product.num_tiles;
-    const int64_t block = static_cast<int64_t>(valid ? first_tile + tile : 0) * num_blocks + k;
+    const int64_t block = BlockIndex(valid ? first_tile + tile : 0, k, num_blocks);
     CopyAsync(stage + i * 16, weight + block * kBlockBytes + chunk * 16, valid);
   }
   const auto* input = static_cast<const unsigned char*>(product.input);

@@ -6,9 +6,10 @@
 
 namespace tramontane::cuda {
 
-// A tile is 16 output features; it lies as blocks of 64 k, 2 KiB each, in the order of k. A block
-// is four steps of the tensor cores' 16x16 operand; in a step each of the 32 lanes of a warp has
-// its eight bf16 side by side, so that a warp reads a step as 512 bytes in order.
+// A tile is 16 output features, cut into blocks of 64 k, 2 KiB each. Eight tiles are a group: its
+// blocks of the same k lie side by side, 16 KiB, in the order of k. What there is no tile for is
+// padding. A block is four steps of the tensor cores' 16x16 operand; in a step each of the 32 lanes
+// of a warp has its eight bf16 side by side, so that a warp reads a step as 512 bytes in order.
 //
 // Which k of a block a step takes is free, as long as rows are read alike: lane t of four takes the
 // 16 k from 16 t on, four a step, so that it reads its share of a row as 32 bytes in order, too.
@@ -16,6 +17,7 @@ inline constexpr int kTileRows = 16;
 inline constexpr int kBlockK = 64;
 inline constexpr int kBlockBytes = kTileRows * kBlockK * 2;
 inline constexpr int kStepBytes = kBlockBytes / 4;
+inline constexpr int kGroupTiles = 8;
 
 // A sum over k is cut at fixed places into so many parts, each summed in the order of k by the
 // tensor cores, then added in order, from zero. Warps take a part each where rows are few; one warp
@@ -30,7 +32,16 @@ constexpr int PartBegin(int num_blocks, int part) {
 constexpr int64_t NumTiles(int64_t out_features) {
   return (out_features + kTileRows - 1) / kTileRows;
 }
+// With padding.
+constexpr int64_t PaddedTiles(int64_t num_tiles) {
+  return (num_tiles + kGroupTiles - 1) / kGroupTiles * kGroupTiles;
+}
 constexpr int64_t NumBlocks(int64_t in_features) { return (in_features + kBlockK - 1) / kBlockK; }
+
+// Blocks from the start to block `k` of a tile, with `num_blocks` blocks a tile.
+constexpr int64_t BlockIndex(int64_t tile, int64_t k, int64_t num_blocks) {
+  return (tile / kGroupTiles * num_blocks + k) * kGroupTiles + tile % kGroupTiles;
+}
 
 // Elements from the start to weight (row, k), with `num_blocks` blocks a tile.
 constexpr int64_t PackedIndex(int64_t row, int64_t k, int64_t num_blocks) {
@@ -40,7 +51,7 @@ constexpr int64_t PackedIndex(int64_t row, int64_t k, int64_t num_blocks) {
   const int64_t lane = r % 8 * 4 + t;
   // a[0], a[1] are rows g and g + 8 of the first two k; a[2], a[3] of the next two.
   const int64_t word = r / 8 + element / 2 * 2;
-  return ((tile * num_blocks + block) * 4 + step) * 256 + lane * 8 + word * 2 + element % 2;
+  return (BlockIndex(tile, block, num_blocks) * 4 + step) * 256 + lane * 8 + word * 2 + element % 2;
 }
 
 // The row of w1 or w3 that row `row` of their common packed matrix holds: of each tile, rows 0 to 7

@@ -17,9 +17,11 @@ absl::StatusOr<std::unique_ptr<DeviceMatrix>> DeviceMatrix::Make(DType compute_d
   matrix->padded_in_features_ =
       compute_dtype == DType::kF32 ? in_features : NumBlocks(in_features) * kBlockK;
   matrix->num_tiles_ = NumTiles(num_rows);
-  absl::StatusOr<Buffer> weights = AllocateDevice(
-      static_cast<size_t>(matrix->num_tiles_ * kTileRows * matrix->padded_in_features_) *
-      DTypeSize(compute_dtype));
+  const int64_t padded_tiles =
+      compute_dtype == DType::kF32 ? matrix->num_tiles_ : PaddedTiles(matrix->num_tiles_);
+  absl::StatusOr<Buffer> weights =
+      AllocateDevice(static_cast<size_t>(padded_tiles * kTileRows * matrix->padded_in_features_) *
+                     DTypeSize(compute_dtype));
   if (!weights.ok()) return weights.status();
   matrix->weights_ = *std::move(weights);
   return matrix;

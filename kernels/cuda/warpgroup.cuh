@@ -110,14 +110,15 @@ __device__ __forceinline__ void SyncCluster() {
 #endif
 }
 
-// Arrives at the barrier of block `block` of the cluster.
+// Arrives at the barrier of block `block` of the cluster, with what the thread has read behind it.
+// Of its writes only its own block would hear: releasing them to the cluster is a fence for the
+// whole device, at every stage.
 __device__ __forceinline__ void ArriveAt(uint64_t* barrier, int block) {
 #ifdef TRAMONTANE_HAS_WARPGROUPS
   asm volatile(
       "{.reg .b32 remote;"
       "mapa.shared::cluster.u32 remote, %0, %1;"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];}" ::"r"(
-          SharedAddress(barrier)),
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];}" ::"r"(SharedAddress(barrier)),
       "r"(block)
       : "memory");
 #endif

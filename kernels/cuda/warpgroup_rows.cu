@@ -17,6 +17,7 @@ namespace {
 constexpr int kMultipliers = 2;
 constexpr int kThreads = (kMultipliers + 1) * kWarpgroupThreads;
 constexpr int kBlockTiles = kMultipliers * 4;
+static_assert(kBlockTiles == kGroupTiles, "a block of a group is copied in one piece");
 constexpr int kCopierRegisters = 40, kMultiplierRegisters = 232;
 // A stage is kBlockK of k; as many as shared memory holds.
 constexpr int kWeightBytes = kBlockTiles * kBlockBytes;
@@ -75,17 +76,16 @@ template <int kRows>
 __device__ __forceinline__ void CopyPart(const Part& part, Ring<kRows>& ring) {
   const Product& product = part.product;
   const int num_blocks = product.in_features / kBlockK;
-  const int num_tiles = max(0, min(kBlockTiles, product.num_tiles - part.first_tile));
+  const bool has_tiles = part.first_tile < product.num_tiles;
   const int64_t padded_rows = PaddedRows(product.num_rows);
   // This block's share of the rows, in groups of eight.
   const int num_groups = min(kRows, static_cast<int>(padded_rows) - part.first_row) / 8;
   const int share = (num_groups + kClusterBlocks - 1) / kClusterBlocks;
   const int first_group = min(BlockOfCluster() * share, num_groups);
   const int share_bytes = (min(first_group + share, num_groups) - first_group) * kRowGroupBytes;
-  const int stage_bytes = num_tiles * kBlockBytes + num_groups * kRowGroupBytes;
-  const int tile_bytes = num_blocks * kBlockBytes;
-  const auto* weight =
-      static_cast<const unsigned char*>(product.weight) + int64_t{part.first_tile} * tile_bytes;
+  const int stage_bytes = (has_tiles ? kWeightBytes : 0) + num_groups * kRowGroupBytes;
+  const auto* weight = static_cast<const unsigned char*>(product.weight) +
+                       BlockIndex(part.first_tile, 0, num_blocks) * kBlockBytes;
   const auto* rows = static_cast<const unsigned char*>(product.packed_rows) +
                      int64_t{part.first_row} * kRowBytes + first_group * kRowGroupBytes;
   for (int k = 0; k < num_blocks; ++k) {
@@ -97,12 +97,8 @@ __device__ __forceinline__ void CopyPart(const Part& part, Ring<kRows>& ring) {
       CopyBulkToCluster(stage + kWeightBytes + first_group * kRowGroupBytes, rows, share_bytes,
                         filled);
     }
-#pragma unroll 1
-    for (int tile = 0; tile < num_tiles; ++tile) {
-      CopyBulk(stage + tile * kBlockBytes, weight + int64_t{tile} * tile_bytes, kBlockBytes,
-               filled);
-    }
-    weight += kBlockBytes;
+    if (has_tiles) CopyBulk(stage, weight, kWeightBytes, filled);
+    weight += kWeightBytes;
     rows += padded_rows * kRowBytes;
     ring.Next();
   }

@@ -1,5 +1,6 @@
-// cuda_kernels_benchmark [--json=FILE]: times the CUDA backend's operations at the sizes of Mixtral
-// 8x7B beside the device's copy bandwidth. Exits with 3 where there is no device.
+// cuda_kernels_benchmark [--json=FILE] [--filter=TEXT]: times the CUDA backend's operations, or
+// those whose names have TEXT in them, at the sizes of Mixtral 8x7B beside the device's copy
+// bandwidth. Exits with 3 where there is no device.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -136,7 +137,10 @@ std::string Json(double bandwidth, const std::vector<Measurement>& all) {
 }
 
 // Fills in the seconds of each, and prints them. They may outlive what they have measured.
-void Measure(Backend* backend, double bandwidth, std::vector<Measurement>& all) {
+void Measure(Backend* backend, double bandwidth, const std::string& filter,
+             std::vector<Measurement>& all) {
+  std::erase_if(all,
+                [&](const Measurement& m) { return m.name.find(filter) == std::string::npos; });
   for (Measurement& m : all) {
     m.seconds = SecondsOf(backend, m.queue);
     m.queue = nullptr;
@@ -148,7 +152,8 @@ void Measure(Backend* backend, double bandwidth, std::vector<Measurement>& all) 
 }
 
 // Segments with graphs, on a backend of their own.
-absl::StatusOr<std::vector<Measurement>> MeasureGraphs(double bandwidth) {
+absl::StatusOr<std::vector<Measurement>> MeasureGraphs(double bandwidth,
+                                                       const std::string& filter) {
   CudaBackendOptions options;
   options.graphs = true;
   auto backend = CreateCudaBackend(options);
@@ -156,11 +161,11 @@ absl::StatusOr<std::vector<Measurement>> MeasureGraphs(double bandwidth) {
   ModelKernels model(backend->get(), kMaxRows);
   std::vector<Measurement> all;
   AddSegments("graphs", backend->get(), &model, all);
-  Measure(backend->get(), bandwidth, all);
+  Measure(backend->get(), bandwidth, filter, all);
   return all;
 }
 
-int Main(const std::string& json_file) {
+int Main(const std::string& json_file, const std::string& filter) {
   std::vector<Measurement> all;
   double bandwidth = 0;
   {
@@ -179,10 +184,10 @@ int Main(const std::string& json_file) {
     AddAttention(&model, all);
     AddSmall(&model, all);
     AddSegments("no graphs", backend->get(), &model, all);
-    Measure(backend->get(), bandwidth, all);
+    Measure(backend->get(), bandwidth, filter, all);
   }
   // The memory of the first is free again.
-  const auto graphs = MeasureGraphs(bandwidth);
+  const auto graphs = MeasureGraphs(bandwidth, filter);
   if (!graphs.ok()) {
     std::fprintf(stderr, "error: %s\n", std::string(graphs.status().message()).c_str());
     return 1;
@@ -196,11 +201,17 @@ int Main(const std::string& json_file) {
 }  // namespace tramontane
 
 int main(int argc, char** argv) {
-  constexpr char kJson[] = "--json=";
-  const bool has_json = argc == 2 && std::strncmp(argv[1], kJson, sizeof(kJson) - 1) == 0;
-  if (argc > 1 && !has_json) {
-    std::fprintf(stderr, "usage: cuda_kernels_benchmark [--json=FILE]\n");
-    return 2;
+  std::string json_file, filter;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument.starts_with("--json=")) {
+      json_file = argument.substr(7);
+    } else if (argument.starts_with("--filter=")) {
+      filter = argument.substr(9);
+    } else {
+      std::fprintf(stderr, "usage: cuda_kernels_benchmark [--json=FILE] [--filter=TEXT]\n");
+      return 2;
+    }
   }
-  return tramontane::Main(has_json ? argv[1] + sizeof(kJson) - 1 : "");
+  return tramontane::Main(json_file, filter);
 }
