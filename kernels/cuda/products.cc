@@ -53,7 +53,11 @@ std::vector<Product> Cut(const Context& context, std::span<const Product> produc
     const int64_t most_rows = product.num_tiles <= kNarrowTiles ? kSlicedRowsIfNarrow : kSlicedRows;
     const bool whole = context.compute_dtype == DType::kF32 ||
                        product.num_rows <= kFewRows.back() || product.num_rows > most_rows;
-    const int64_t rows = whole ? product.num_rows : kFewRows.back();
+    // What is packed at once has a bound.
+    const int64_t all_rows = context.warpgroups
+                                 ? std::max<int64_t>(context.max_rows, kFewRows.back())
+                                 : product.num_rows;
+    const int64_t rows = whole ? std::min<int64_t>(all_rows, product.num_rows) : kFewRows.back();
     for (int64_t first = 0; first < product.num_rows; first += rows) {
       cut.push_back(Slice(context, product, epilogue, first,
                           std::min<int64_t>(rows, product.num_rows - first)));
@@ -80,16 +84,30 @@ void RunClass(Context& context, size_t row_class, ProductList& list, int count, 
 int FewRows(int64_t num_rows) { return kFewRows[std::min(ClassOf(num_rows), kFewRows.size() - 1)]; }
 
 void RunProducts(Context& context, std::span<const Product> products, Epilogue epilogue) {
+  if (context.warpgroups && context.compute_dtype != DType::kF32) {
+    // Be there few rows or many: nothing is allocated later.
+    int64_t max_features = 0;
+    for (const Product& product : products) {
+      max_features = std::max<int64_t>(max_features, product.in_features);
+    }
+    ReservePackedRows(context, context.max_rows, kMaxProducts, max_features);
+  }
   const std::vector<Product> cut = Cut(context, products, epilogue);
+  // Of one launch.
+  const int64_t max_rows = std::max<int64_t>(context.max_rows, kFewRows.back());
   for (size_t row_class = 0; row_class <= kFewRows.size(); ++row_class) {
     ProductList list;
     int count = 0;
+    int64_t num_rows = 0;
     for (const Product& product : cut) {
       if (ClassOf(product.num_rows) != row_class) continue;
+      if (count == kMaxProducts || num_rows + product.num_rows > max_rows) {
+        RunClass(context, row_class, list, count, epilogue);
+        count = 0;
+        num_rows = 0;
+      }
       list.product[count++] = product;
-      if (count < kMaxProducts) continue;
-      RunClass(context, row_class, list, count, epilogue);
-      count = 0;
+      num_rows += product.num_rows;
     }
     RunClass(context, row_class, list, count, epilogue);
   }

@@ -94,7 +94,7 @@ void RunTokens(Context& context, const RoutedExpertsArgs& args, int64_t max_pair
       context, max_pairs * expert.w2().padded_in_features() * element_bytes);
   Lists lists(context, args, max_pairs);
   std::byte* packed_rows = nullptr;
-  if (context.warpgroups && lists.up.max_many > 0 && context.compute_dtype == DType::kBF16) {
+  if (context.warpgroups && context.compute_dtype != DType::kF32) {
     packed_rows = ReservePackedRows(
         context, max_pairs, static_cast<int64_t>(args.experts.size()),
         std::max(expert.w13().padded_in_features(), expert.w2().padded_in_features()));

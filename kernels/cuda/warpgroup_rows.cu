@@ -312,8 +312,7 @@ void RunWarpgroupRows(Context& context, ProductList& list, int count, Epilogue e
     most_rows = product.num_rows > most_rows ? product.num_rows : most_rows;
     max_features = product.in_features > max_features ? product.in_features : max_features;
   }
-  const int64_t max_rows = num_rows > context.max_rows ? num_rows : context.max_rows;
-  std::byte* const packed = ReservePackedRows(context, max_rows, kMaxProducts, max_features);
+  std::byte* const packed = ReservePackedRows(context, num_rows, kMaxProducts, max_features);
   if (context.failed()) return;
   num_rows = 0;
   for (int i = 0; i < count; ++i) {
