@@ -27,9 +27,16 @@ namespace {
 // The oldest that has bf16 tensor cores and asynchronous copies to shared memory.
 constexpr int kOldestMajor = 8;
 
+// Code for older devices alone would run on a 9.0, too, but knows nothing of what follows.
+#ifdef TRAMONTANE_CUDA_BELOW_90
+constexpr bool kBuiltFor90 = false;
+#else
+constexpr bool kBuiltFor90 = true;
+#endif
+
 // Machine code with warpgroups is for these devices alone.
 bool HasWarpgroups(const cudaDeviceProp& properties) {
-  return properties.major == 9 && properties.minor == 0;
+  return kBuiltFor90 && properties.major == 9 && properties.minor == 0;
 }
 
 // From here on a kernel can wait for the one ahead of it by itself.
@@ -41,7 +48,7 @@ class CudaBackend final : public Backend {
               cudaStream_t stream)
       : context_({options.device, options.compute_dtype, options.max_rows,
                   options.max_partial_bytes, options.staging_bytes, options.graphs,
-                  options.max_graphs, properties.major >= kEarlyStartsMajor,
+                  options.max_graphs, kBuiltFor90 && properties.major >= kEarlyStartsMajor,
                   HasWarpgroups(properties), properties.multiProcessorCount},
                  stream),
         stream_(context_),

@@ -97,6 +97,7 @@ void Context::Record(cudaEvent_t event) {
 void Context::Wait() {
   Submit();
   Check(cudaStreamSynchronize(stream_), "running queued operations");
+  behind_kernel_ = false;  // what the host writes next is read by what comes next
 }
 
 void Context::SubmitPiece() {

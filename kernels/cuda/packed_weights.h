@@ -14,7 +14,7 @@
 
 namespace tramontane::cuda {
 
-// bf16: tiles of packed_tiles.h, padded with zeros to whole tiles and blocks. f32: rows, padded to
+// bf16: tiles of packed_tiles.h, padded with zeros to whole groups and blocks. f32: rows, padded to
 // whole tiles.
 class DeviceMatrix final : public PackedMatrix {
  public:

@@ -54,9 +54,9 @@ std::vector<Product> Cut(const Context& context, std::span<const Product> produc
     const bool whole = context.compute_dtype == DType::kF32 ||
                        product.num_rows <= kFewRows.back() || product.num_rows > most_rows;
     // What is packed at once has a bound.
-    const int64_t all_rows = context.warpgroups
-                                 ? std::max<int64_t>(context.max_rows, kFewRows.back())
-                                 : product.num_rows;
+    const bool packed = context.warpgroups && context.compute_dtype != DType::kF32;
+    const int64_t all_rows =
+        packed ? std::max<int64_t>(context.max_rows, kFewRows.back()) : product.num_rows;
     const int64_t rows = whole ? std::min<int64_t>(all_rows, product.num_rows) : kFewRows.back();
     for (int64_t first = 0; first < product.num_rows; first += rows) {
       cut.push_back(Slice(context, product, epilogue, first,

@@ -60,6 +60,7 @@ __global__ void __launch_bounds__(kThreads) RouteTopKKernel(const RouteTopKArgs 
 
 void RouteTopK(Context& context, const RouteTopKArgs& args) {
   TRAMONTANE_CHECK(0 < args.top_k && args.top_k <= args.num_experts);
+  TRAMONTANE_CHECK(args.num_experts + args.top_k <= 768);  // of shared memory, on any device
   LaunchShape shape = Blocks(DivideUp(args.num_tokens, kThreads), kThreads);
   shape.shared_bytes =
       sizeof(float) * kThreads * static_cast<size_t>(args.num_experts + args.top_k);

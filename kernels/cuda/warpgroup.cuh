@@ -51,12 +51,6 @@ __device__ __forceinline__ void PublishBarriers() {
 #endif
 }
 
-__device__ __forceinline__ void Arrive(uint64_t* barrier) {
-#ifdef TRAMONTANE_HAS_WARPGROUPS
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(SharedAddress(barrier)) : "memory");
-#endif
-}
-
 // Arrives; the phase ends no earlier than `num_bytes` more bytes have come.
 __device__ __forceinline__ void ArriveExpecting(uint64_t* barrier, int num_bytes) {
 #ifdef TRAMONTANE_HAS_WARPGROUPS
@@ -86,7 +80,7 @@ __device__ __forceinline__ void AwaitBarrier(uint64_t* barrier, int parity) {
 // barriers and stages lie at the same places.
 inline constexpr int kClusterBlocks = 2;
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-#define TRAMONTANE_CLUSTER __cluster_dims__(2, 1, 1)
+#define TRAMONTANE_CLUSTER __cluster_dims__(kClusterBlocks, 1, 1)
 #else
 #define TRAMONTANE_CLUSTER
 #endif

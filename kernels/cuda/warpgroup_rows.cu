@@ -110,8 +110,8 @@ __device__ __forceinline__ void Release(uint64_t* emptied) {
   if (lane < kClusterBlocks) ArriveAt(emptied, lane);
 }
 
-// Both halves of a stage, so that one is multiplied while the other's weights are read. `emptied`
-// is told that the stage before (null: none) has been used, once it has.
+// Both halves of a stage, so that one is multiplied while the other's weights are read. `before`,
+// the barrier of the stage before (null: none), is told that it has been used, once it has.
 template <int kRows>
 __device__ __forceinline__ void MultiplyStage(const unsigned char* stage, bool add,
                                               uint64_t* before, float (&sums)[kRows / 2]) {
@@ -270,7 +270,8 @@ __global__ void TRAMONTANE_CLUSTER __launch_bounds__(kThreads, 1)
 // multiprocessor.
 template <int kRows>
 LaunchShape Shape(const Context& context, int64_t max_parts) {
-  const int64_t at_once = context.num_multiprocessors / kClusterBlocks;
+  const int clusters = context.num_multiprocessors / kClusterBlocks;
+  const int64_t at_once = clusters > 1 ? clusters : 1;
   LaunchShape shape =
       Blocks((max_parts < at_once ? max_parts : at_once) * kClusterBlocks, kThreads);
   shape.shared_bytes = kSharedBytes<kRows>;

@@ -247,28 +247,42 @@ speed() {
     --parts="$2" --time_s="$((limit - 15))" ${SPEED_OPTIONS:-}
 }
 
-# with_mps COMMAND…: with the device shared by NVIDIA's multi-process service where it is installed. Without it
-# the device serves one process at a time, and a hop waits for it to turn from one to the next, twice.
+stop_mps() {
+  [[ -n "${MPS_FOLDER:-}" ]] || return 0
+  echo quit | timeout 5 nvidia-cuda-mps-control >>"$RESULTS/mps.log" 2>&1 || true
+  rm -rf "$MPS_FOLDER"
+  unset MPS_FOLDER CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+}
+
+# with_mps NAME COMMAND…: the step NAME with the device shared by NVIDIA's multi-process service, where it is
+# installed and not chosen already. Without it the device serves one process at a time, and a hop waits for it to
+# turn from one to the next, twice. The results say what was.
 with_mps() {
   local code=0
-  if ! command -v nvidia-cuda-mps-control >/dev/null || ! has_device; then
-    "$@"
-    return
+  if wanted "$1" && has_device && [[ -z "${CUDA_MPS_PIPE_DIRECTORY:-}" ]] &&
+    command -v nvidia-cuda-mps-control >/dev/null; then
+    MPS_FOLDER="$(mktemp -d /tmp/mps.XXXXXX)"
+    export CUDA_MPS_PIPE_DIRECTORY="$MPS_FOLDER" CUDA_MPS_LOG_DIRECTORY="$MPS_FOLDER"
+    if nvidia-cuda-mps-control -d </dev/null >"$RESULTS/mps.log" 2>&1; then
+      record "mps_for_$1" "started" 0
+    else
+      record "mps_for_$1" "left out: does not start, see mps.log" 0
+      stop_mps
+    fi
   fi
-  export CUDA_MPS_PIPE_DIRECTORY="$RESULTS/mps" CUDA_MPS_LOG_DIRECTORY="$RESULTS/mps_logs"
-  mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" "$CUDA_MPS_LOG_DIRECTORY"
-  nvidia-cuda-mps-control -d || true
-  "$@" || code=$?
-  echo quit | timeout 30 nvidia-cuda-mps-control >/dev/null || true
-  unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+  "${@:2}" || code=$?
+  stop_mps
   return "$code"
 }
+trap stop_mps EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
 
 measure_servers() {
   local programs=(coordinator expert_worker load_client synthetic_checkpoint)
   ! built speed "${programs[@]}" || speed speed one_process 200
   STEP_TIMEOUT_SECONDS=120 on_device peer python3 -B "$ROOT/tests/gpu/peer.py" "$RESULTS"
-  ! built speed_grpc "${programs[@]}" || with_mps speed speed_grpc grpc 170
+  ! built speed_grpc "${programs[@]}" || with_mps speed_grpc speed speed_grpc grpc 170
   # The same again, with what comes again launched as graphs.
   ! built speed_graphs "${programs[@]}" || speed speed_graphs one_process_graphs 170
 }

@@ -82,7 +82,7 @@ TEST_P(CudaProductsTest, ARowHasTheSameBitsInKernelsForAnyNumberOfRows) {
   }
 }
 
-// More groups than one launch takes, of every class of row counts.
+// More groups than one launch takes, of every class of row counts; more rows than fit into a block.
 TEST_P(CudaProductsTest, ManyGroupsOfOneCallEqualCallsOfTheirOwn) {
   constexpr int64_t kHidden = 72, kInner = 136;
   const TestTensor w1 = RandomTensor({kInner, kHidden}, compute_dtype(), 5, 0.3f),
@@ -93,9 +93,10 @@ TEST_P(CudaProductsTest, ManyGroupsOfOneCallEqualCallsOfTheirOwn) {
   const TestTensor input = RandomTensor({40, kHidden}, compute_dtype(), 8);
   std::vector<std::vector<const std::byte*>> rows;
   std::vector<TestTensor> outputs;
-  for (int64_t g = 0; g < 70; ++g) {
+  for (int64_t g = 0; g < 72; ++g) {
     rows.emplace_back();
-    const int64_t count = g < 66 ? 1 : 40 - 10 * (g - 66);
+    const int64_t kCounts[] = {200, 131, 70, 40, 30, 10};
+    const int64_t count = g < 66 ? 1 : kCounts[g - 66];
     for (int64_t r = 0; r < count; ++r) rows.back().push_back(input.row((g + r) % 40));
     outputs.push_back(PoisonedTensor({count, kHidden}, compute_dtype()));
   }

@@ -12,11 +12,11 @@ namespace {
 
 class CudaSlicesTest : public KernelsTest {
  protected:
-  // Holds five rows and two partial results at once.
-  std::unique_ptr<Backend> MakeSmall() const {
+  // Holds five rows, unless told otherwise, and two partial results at once.
+  std::unique_ptr<Backend> MakeSmall(int64_t max_rows = 5) const {
     CudaBackendOptions options;
     options.compute_dtype = compute_dtype();
-    options.max_rows = 5;
+    options.max_rows = max_rows;
     options.max_partial_bytes = 2 * (128 * 4 + 8);
     auto backend = CreateCudaBackend(options);
     EXPECT_TRUE(backend.ok());
@@ -89,6 +89,39 @@ TEST_P(CudaSlicesTest, RoutedTokens) {
     return output.floats();
   };
   EXPECT_TRUE(SameBits(run(kernels_.get()), run(MakeSmall().get())));
+}
+
+// Rows that are packed first, in parts: of one product, and of two whose rows do not fit together.
+TEST_P(CudaSlicesTest, ManyRows) {
+  const TestTensor weight = RandomTensor({130, 70}, compute_dtype(), 6);
+  const TestTensor input = RandomTensor({150, 70}, compute_dtype(), 7);
+  const TestTensor rows = RandomTensor({150, 72}, compute_dtype(), 8);
+  const auto run = [&](Backend* backend) {
+    const TensorView view = weight.view();
+    const auto packed = backend->Pack({&view, 1});
+    EXPECT_TRUE(packed.ok());
+    std::vector<float> output = RandomFloats(150 * 130, 9);
+    MatMulArgs args;
+    args.input = input.bytes.data();
+    args.weight = packed->get();
+    args.output = output.data();
+    args.num_rows = 150;
+    args.accumulate = true;
+    backend->MatMul(args);
+    const auto a = PackExpert(backend, 60), b = PackExpert(backend, 70);
+    std::vector<const std::byte*> pointers;
+    for (int64_t r = 0; r < 150; ++r) pointers.push_back(rows.row(r));
+    TestTensor answers = PoisonedTensor({150, 72}, compute_dtype());
+    const size_t row_bytes = 72 * DTypeSize(compute_dtype());
+    const ExpertRows groups[] = {
+        {a.get(), std::span(pointers).first(66), answers.bytes.data()},
+        {b.get(), std::span(pointers).subspan(66), answers.bytes.data() + 66 * row_bytes}};
+    backend->ExpertFfn({groups});
+    const std::vector<float> found = answers.floats();
+    output.insert(output.end(), found.begin(), found.end());
+    return output;
+  };
+  EXPECT_TRUE(SameBits(run(kernels_.get()), run(MakeSmall(/*max_rows=*/70).get())));
 }
 
 // One query's partial results are more than the small backend holds: slices of one sequence.

@@ -124,8 +124,11 @@ int Main() {
     });
     const double in_turns = MedianOf(pause, [&] {
       device.Use();
-      flag->turn.store(1, std::memory_order_release);
-      if (!AwaitTurn(*flag, 0)) std::exit(1);
+      int mine = 0;  // -1 once the other has failed
+      if (!flag->turn.compare_exchange_strong(mine, 1, std::memory_order_acq_rel) ||
+          !AwaitTurn(*flag, 0)) {
+        std::exit(1);
+      }
     });
     std::printf(
         "pause %3d us: one process %.1f us, two in turns %.1f us, a change of contexts %.1f us\n",

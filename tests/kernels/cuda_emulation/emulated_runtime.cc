@@ -28,8 +28,16 @@ struct Machine {
   EmulatedMachine properties ABSL_GUARDED_BY(mutex);
 };
 
+Machine* MakeMachine() {
+  auto* const machine = new Machine;
+  if (const char* const major = std::getenv("TRAMONTANE_EMULATED_MAJOR")) {
+    machine->properties.major = std::atoi(major);
+  }
+  return machine;
+}
+
 Machine& TheMachine() {
-  static Machine* const machine = new Machine;  // never destroyed: buffers may be, after main
+  static Machine* const machine = MakeMachine();  // never destroyed: buffers may be, after main
   return *machine;
 }
 

@@ -5,8 +5,10 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/cuda/intrinsics.cuh"
+#include "model/check.h"
 
 namespace tramontane::cuda {
 
@@ -30,7 +32,6 @@ inline void InitBarrier(uint64_t* barrier, int arrivals) {
   emulation::InitBarrier(barrier, arrivals);
 }
 inline void PublishBarriers() {}
-inline void Arrive(uint64_t* barrier) { emulation::Arrive(barrier, 0); }
 inline void ArriveExpecting(uint64_t* barrier, int num_bytes) {
   emulation::Arrive(barrier, num_bytes);
 }
