@@ -131,9 +131,7 @@ void ExpertExecutor::Impl::Release(std::unique_lock<std::mutex>& lock) {
   merge.clear();  // with what the answers' callbacks hold
   lock.lock();
   computing = false;
-  // What may wait for it: the executor's thread with tasks that came meanwhile, and Drain. Nobody,
-  // as a rule, after a task that was computed where it was submitted.
-  if (!queue.empty() || draining || stopping) changed.notify_all();
+  changed.notify_all();  // the executor's thread may wait for it, and Drain
 }
 
 bool ExpertExecutor::Impl::TakesInline(size_t num_pairs) const {
