@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/integration/cluster.h"
 #include "tests/integration/story_streams.h"
 
@@ -102,7 +104,9 @@ TEST_F(ExpertFailoverTest, RequestsWaitForTheLastReplicaToComeBack) {
   StoryStreams streams(*cluster_, kStreams, kTokens);
   streams.AwaitBegun();
   worker(0).Signal(SIGKILL);
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
   while (Metric("tramontane_expert_waiting") == 0) {
+    ASSERT_LT(absl::Now(), deadline) << "no request waits for the killed worker";
   }
   const absl::StatusOr<std::unique_ptr<ChildProcess>> next = ChildProcess::Start(
       "expert_worker",
