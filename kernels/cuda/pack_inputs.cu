@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) PackRoutedInputsKernel(const Product
 LaunchShape Shape(int64_t max_rows, int64_t in_features, int count) {
   constexpr int64_t kMaxBlocks = 2048;
   const int64_t units = PaddedRows(max_rows) / 8 * (in_features / kBlockK);
-  const int64_t blocks = (units + kUnitsAtOnce - 1) / kUnitsAtOnce;
+  const int64_t blocks = DivideUp(units, kUnitsAtOnce);
   LaunchShape shape = Blocks(blocks < kMaxBlocks ? blocks : kMaxBlocks, kThreads);
   shape.grid.y = static_cast<unsigned>(count);
   return shape;

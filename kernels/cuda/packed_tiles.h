@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/round_up.h"
+
 namespace tramontane::cuda {
 
 // A tile is 16 output features, cut into blocks of 64 k, 2 KiB each. Eight tiles are a group: its
@@ -33,9 +35,7 @@ constexpr int64_t NumTiles(int64_t out_features) {
   return (out_features + kTileRows - 1) / kTileRows;
 }
 // With padding.
-constexpr int64_t PaddedTiles(int64_t num_tiles) {
-  return (num_tiles + kGroupTiles - 1) / kGroupTiles * kGroupTiles;
-}
+constexpr int64_t PaddedTiles(int64_t num_tiles) { return RoundUp(num_tiles, kGroupTiles); }
 constexpr int64_t NumBlocks(int64_t in_features) { return (in_features + kBlockK - 1) / kBlockK; }
 
 // Blocks from the start to block `k` of a tile, with `num_blocks` blocks a tile.

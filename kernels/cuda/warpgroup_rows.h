@@ -7,13 +7,14 @@
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/packed_tiles.h"
 #include "kernels/cuda/products.h"
+#include "kernels/round_up.h"
 
 namespace tramontane::cuda {
 
 // Packed rows: [in_features / kBlockK, PaddedRows(num_rows), kBlockK], eight rows of a block in 1
 // KiB as warpgroup.cuh says, the k of each step as packed_tiles.h says. What is copied for a block
 // of threads is one piece.
-constexpr int64_t PaddedRows(int64_t num_rows) { return (num_rows + 7) / 8 * 8; }
+constexpr int64_t PaddedRows(int64_t num_rows) { return RoundUp(num_rows, 8); }
 
 // Where the packed rows of one of several products begin, in rows: `first_row` rows of `index`
 // products are before its own. No two overlap.

@@ -31,27 +31,31 @@ class CudaSlicesTest : public KernelsTest {
     EXPECT_TRUE(expert.ok());
     return *std::move(expert);
   }
+
+  // Each row of `input` times `weight`, added to random numbers.
+  static std::vector<float> AddProduct(Backend* backend, const TestTensor& weight,
+                                       const TestTensor& input) {
+    const TensorView view = weight.view();
+    const auto packed = backend->Pack({&view, 1});
+    EXPECT_TRUE(packed.ok());
+    std::vector<float> output = RandomFloats(input.shape[0] * weight.shape[0], 3);
+    MatMulArgs args;
+    args.input = input.bytes.data();
+    args.weight = packed->get();
+    args.output = output.data();
+    args.num_rows = input.shape[0];
+    args.accumulate = true;
+    backend->MatMul(args);
+    return output;
+  }
 };
 INSTANTIATE_TEST_SUITE_P(, CudaSlicesTest, testing::ValuesIn(AllKernels()), KernelsTestName);
 
 TEST_P(CudaSlicesTest, RowsOfAMatrixThatArePadded) {
   const TestTensor weight = RandomTensor({50, 70}, compute_dtype(), 1);
   const TestTensor input = RandomTensor({13, 70}, compute_dtype(), 2);
-  const auto multiply = [&](Backend* backend) {
-    const TensorView view = weight.view();
-    const auto packed = backend->Pack({&view, 1});
-    EXPECT_TRUE(packed.ok());
-    std::vector<float> output = RandomFloats(13 * 50, 3);
-    MatMulArgs args;
-    args.input = input.bytes.data();
-    args.weight = packed->get();
-    args.output = output.data();
-    args.num_rows = 13;
-    args.accumulate = true;
-    backend->MatMul(args);
-    return output;
-  };
-  EXPECT_TRUE(SameBits(multiply(kernels_.get()), multiply(MakeSmall().get())));
+  EXPECT_TRUE(SameBits(AddProduct(kernels_.get(), weight, input),
+                       AddProduct(MakeSmall().get(), weight, input)));
 }
 
 TEST_P(CudaSlicesTest, GroupsOfExperts) {
@@ -97,17 +101,7 @@ TEST_P(CudaSlicesTest, ManyRows) {
   const TestTensor input = RandomTensor({150, 70}, compute_dtype(), 7);
   const TestTensor rows = RandomTensor({150, 72}, compute_dtype(), 8);
   const auto run = [&](Backend* backend) {
-    const TensorView view = weight.view();
-    const auto packed = backend->Pack({&view, 1});
-    EXPECT_TRUE(packed.ok());
-    std::vector<float> output = RandomFloats(150 * 130, 9);
-    MatMulArgs args;
-    args.input = input.bytes.data();
-    args.weight = packed->get();
-    args.output = output.data();
-    args.num_rows = 150;
-    args.accumulate = true;
-    backend->MatMul(args);
+    std::vector<float> output = AddProduct(backend, weight, input);
     const auto a = PackExpert(backend, 60), b = PackExpert(backend, 70);
     std::vector<const std::byte*> pointers;
     for (int64_t r = 0; r < 150; ++r) pointers.push_back(rows.row(r));
