@@ -32,6 +32,9 @@ __device__ __forceinline__ void AwaitPrevious() {
 #endif
 }
 
+// Waits for the warp's lanes; what each has read or written before is behind it.
+__device__ __forceinline__ void SyncWarp() { __syncwarp(); }
+
 __device__ __forceinline__ float ShuffleXor(float value, int lane_mask) {
   return __shfl_xor_sync(0xffffffffu, value, lane_mask);
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "kernels/cuda/packed_tiles.h"
 #include "kernels/cuda/warpgroup_rows.h"
 
 namespace tramontane::cuda {
@@ -18,12 +19,28 @@ constexpr int64_t kSlicedRows = 64;
 constexpr int32_t kNarrowTiles = 4;
 constexpr int64_t kSlicedRowsIfNarrow = 4096;
 
-// The class of kernels for a number of rows: 0 to 2 are kFewRows, 3 is many.
-size_t ClassOf(int64_t num_rows) {
-  for (size_t c = 0; c < kFewRows.size(); ++c) {
+// The class of kernels for a number of rows, of which up to `most_few` are few: 0 to 2 are
+// kFewRows, 3 is many.
+size_t ClassOf(int64_t num_rows, int64_t most_few) {
+  for (size_t c = 0; c < kFewRows.size() && num_rows <= most_few; ++c) {
     if (num_rows <= kFewRows[c]) return c;
   }
   return kFewRows.size();
+}
+
+bool HasWarpgroups(const Context& context) {
+  return context.warpgroups && context.compute_dtype != DType::kF32;
+}
+
+// Warpgroups read weights as fast for 64 rows as others for 8, where there are enough outputs for
+// all multiprocessors; where there are not, others that cut along k reach more of them.
+int64_t MostFew(const Context& context, std::span<const Product> products) {
+  if (!HasWarpgroups(context)) return kFewRows.back();
+  int64_t groups = 0;
+  for (const Product& product : products) {
+    if (product.num_rows > kFewRows.front()) groups += PaddedTiles(product.num_tiles) / kGroupTiles;
+  }
+  return groups >= context.num_multiprocessors ? kFewRows.front() : kFewRows.back();
 }
 
 // Some rows of a product.
@@ -47,16 +64,19 @@ Product Slice(const Context& context, const Product& product, Epilogue epilogue,
 
 // The products, and those that are to be cut as slices.
 std::vector<Product> Cut(const Context& context, std::span<const Product> products,
-                         Epilogue epilogue) {
+                         Epilogue epilogue, int64_t most_few) {
   std::vector<Product> cut;
   for (const Product& product : products) {
-    const int64_t most_rows = product.num_tiles <= kNarrowTiles ? kSlicedRowsIfNarrow : kSlicedRows;
+    const bool narrow = product.num_tiles <= kNarrowTiles;
+    const int64_t most_rows = narrow                        ? kSlicedRowsIfNarrow
+                              : most_few == kFewRows.back() ? kSlicedRows
+                                                            : 0;
     const bool whole = context.compute_dtype == DType::kF32 ||
                        product.num_rows <= kFewRows.back() || product.num_rows > most_rows;
     // What is packed at once has a bound.
-    const bool packed = context.warpgroups && context.compute_dtype != DType::kF32;
-    const int64_t all_rows =
-        packed ? std::max<int64_t>(context.max_rows, kFewRows.back()) : product.num_rows;
+    const int64_t all_rows = HasWarpgroups(context)
+                                 ? std::max<int64_t>(context.max_rows, kFewRows.back())
+                                 : product.num_rows;
     const int64_t rows = whole ? std::min<int64_t>(all_rows, product.num_rows) : kFewRows.back();
     for (int64_t first = 0; first < product.num_rows; first += rows) {
       cut.push_back(Slice(context, product, epilogue, first,
@@ -81,10 +101,14 @@ void RunClass(Context& context, size_t row_class, ProductList& list, int count, 
 
 }  // namespace
 
-int FewRows(int64_t num_rows) { return kFewRows[std::min(ClassOf(num_rows), kFewRows.size() - 1)]; }
+int MostFewRows(const Context& context, int64_t num_rows) {
+  if (HasWarpgroups(context) && num_rows > kFewRows.front()) return 0;
+  const auto most = static_cast<int64_t>(kFewRows.back());
+  return kFewRows[ClassOf(std::min(num_rows, most), most)];
+}
 
 void RunProducts(Context& context, std::span<const Product> products, Epilogue epilogue) {
-  if (context.warpgroups && context.compute_dtype != DType::kF32) {
+  if (HasWarpgroups(context)) {
     // Be there few rows or many: nothing is allocated later.
     int64_t max_features = 0;
     for (const Product& product : products) {
@@ -92,7 +116,8 @@ void RunProducts(Context& context, std::span<const Product> products, Epilogue e
     }
     ReservePackedRows(context, context.max_rows, kMaxProducts, max_features);
   }
-  const std::vector<Product> cut = Cut(context, products, epilogue);
+  const int64_t most_few = MostFew(context, products);
+  const std::vector<Product> cut = Cut(context, products, epilogue, most_few);
   // Of one launch.
   const int64_t max_rows = std::max<int64_t>(context.max_rows, kFewRows.back());
   for (size_t row_class = 0; row_class <= kFewRows.size(); ++row_class) {
@@ -100,7 +125,7 @@ void RunProducts(Context& context, std::span<const Product> products, Epilogue e
     int count = 0;
     int64_t num_rows = 0;
     for (const Product& product : cut) {
-      if (ClassOf(product.num_rows) != row_class) continue;
+      if (ClassOf(product.num_rows, most_few) != row_class) continue;
       if (count == kMaxProducts || num_rows + product.num_rows > max_rows) {
         RunClass(context, row_class, list, count, epilogue);
         count = 0;

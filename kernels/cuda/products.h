@@ -37,9 +37,9 @@ struct Product {
 // Chooses kernels by the number of rows; no bit depends on the choice.
 void RunProducts(Context& context, std::span<const Product> products, Epilogue epilogue);
 
-// Of the classes of kernels for few rows the first that takes `num_rows`, by its most rows: 8, 16
-// or 32; 32 where none does.
-int FewRows(int64_t num_rows);
+// Of experts' rows, when one gets up to `num_rows`: so many, of a class of kernels for few rows (8,
+// 16 or 32), go there, and more go to those for many. 0: all go to those for many.
+int MostFewRows(const Context& context, int64_t num_rows);
 
 // Products that the device makes out of a routing (route_rows.h), of matrices of one shape: the
 // lists lie on the device, those with rows first, then those of none.
@@ -48,7 +48,7 @@ struct RoutedProducts {
   const Product* many = nullptr;  // [max_many], of any number of rows
   int max_few = 0;
   int max_many = 0;
-  int few_rows = 0;             // as of FewRows
+  int few_rows = 0;             // as of MostFewRows
   int64_t max_rows = 0;         // of all together
   int64_t max_rows_of_one = 0;  // of one product
   int num_tiles = 0;            // of each

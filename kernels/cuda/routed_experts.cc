@@ -29,11 +29,11 @@ struct Lists {
     const int64_t num_pairs = routed.num_tokens * routed.top_k;
     const bool exact = context.compute_dtype == DType::kF32;
     // The class of kernels is the same whatever the routing is.
-    const int few_rows = exact ? 0 : FewRows(routed.num_tokens);
+    const int few_rows = exact ? 0 : MostFewRows(context, routed.num_tokens);
     up.max_rows = num_pairs;
     up.max_rows_of_one = routed.num_tokens;
     up.few_rows = few_rows;
-    up.max_few = exact ? 0 : static_cast<int>(std::min(num_experts, num_pairs));
+    up.max_few = few_rows == 0 ? 0 : static_cast<int>(std::min(num_experts, num_pairs));
     up.max_many = routed.num_tokens <= few_rows
                       ? 0
                       : static_cast<int>(std::min(num_experts, num_pairs / (few_rows + 1)));

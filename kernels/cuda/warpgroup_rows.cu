@@ -13,7 +13,9 @@ namespace tramontane::cuda {
 namespace {
 
 // A block of threads makes 8 tiles (128 outputs) for kRows rows at a time, 4 tiles by all rows in a
-// warpgroup: at most 192, as the sums of a part and those of all parts take a register each.
+// warpgroup: at most 192, as the sums of a part and those of all parts take a register each; 64
+// where there are no more, as more stages then keep the memory busy.
+constexpr int kMostRows = 192, kFewestRows = 64;
 constexpr int kMultipliers = 2;
 constexpr int kThreads = (kMultipliers + 1) * kWarpgroupThreads;
 constexpr int kBlockTiles = kMultipliers * 4;
@@ -56,7 +58,7 @@ struct Ring {
 
 // What a block of threads multiplies: the rows of its cluster, and tiles of its own.
 struct Part {
-  Product product;
+  const Product* product;  // not a copy: multipliers have no registers for it
   int first_row, first_tile;
 };
 
@@ -65,7 +67,7 @@ __device__ __forceinline__ bool FindPart(const Product* products, int count, int
                                          Part& part) {
   const RoutedBlock block = FindBlock<kRows, kBlockTiles * kClusterBlocks>(products, count, index);
   if (block.product < 0) return false;
-  part.product = products[block.product];
+  part.product = products + block.product;
   part.first_row = block.first_row;
   part.first_tile = block.first_tile + BlockOfCluster() * kBlockTiles;
   return true;
@@ -74,7 +76,7 @@ __device__ __forceinline__ bool FindPart(const Product* products, int count, int
 // One thread copies all that a block multiplies, as far ahead as there are stages.
 template <int kRows>
 __device__ __forceinline__ void CopyPart(const Part& part, Ring<kRows>& ring) {
-  const Product& product = part.product;
+  const Product& product = *part.product;
   const int num_blocks = product.in_features / kBlockK;
   const bool has_tiles = part.first_tile < product.num_tiles;
   const int64_t padded_rows = PaddedRows(product.num_rows);
@@ -106,6 +108,7 @@ __device__ __forceinline__ void CopyPart(const Part& part, Ring<kRows>& ring) {
 
 // A warp has used a stage: it is filled again once those of all blocks of the cluster have.
 __device__ __forceinline__ void Release(uint64_t* emptied) {
+  SyncWarp();  // what the other lanes have read is behind this, too
   const int lane = threadIdx.x % kWarpSize;
   if (lane < kClusterBlocks) ArriveAt(emptied, lane);
 }
@@ -173,32 +176,51 @@ __device__ __forceinline__ void StoreRows(const Product& product, int tile, int 
   }
 }
 
+// A part may be multiplied as if it had so many rows, if it has no more; 0: it is the fewest. With
+// one size more a kernel has too few registers.
+template <int kStageRows, int kRows>
+constexpr int NextFewer() {
+  if (kStageRows == kFewestRows) return kRows == 64 ? 32 : 0;
+  return kRows == 192 ? 160 : kRows == 160 ? 128 : 0;
+}
+
+// Of the stages from `begin` to `end` of k the sums of as many rows as take `num_rows`: the last of
+// a product are seldom kStageRows. The others stay as they are.
+template <int kRows, int kStageRows>
+__device__ __forceinline__ void SumStages(int num_rows, int begin, int end, Ring<kStageRows>& ring,
+                                          float (&sums)[kStageRows / 2]) {
+  constexpr int kFewer = NextFewer<kStageRows, kRows>();
+  if constexpr (kFewer > 0) {
+    if (num_rows <= kFewer) return SumStages<kFewer>(num_rows, begin, end, ring, sums);
+  }
+  auto& some = reinterpret_cast<float(&)[kRows / 2]>(sums);
+  uint64_t* before = nullptr;
+  for (int k = begin; k < end; ++k) {
+    AwaitBarrier(&ring.filled[ring.index], ring.parity);
+    MultiplyStage<kRows>(ring.stage(), k > begin, before, some);
+    before = &ring.emptied[ring.index];
+    ring.Next();
+  }
+  AwaitProducts<0>();
+  HoldSums(some);
+  Release(before);
+}
+
 template <int kRows, Epilogue kEpilogue>
 __device__ __forceinline__ void MultiplyPart(const Part& part, Ring<kRows>& ring) {
-  const int num_blocks = part.product.in_features / kBlockK;
-  float sums[kRows / 2], totals[kRows / 2];
-#pragma unroll
-  for (int i = 0; i < kRows / 2; ++i) totals[i] = 0;
+  const int num_blocks = part.product->in_features / kBlockK;
+  float sums[kRows / 2] = {}, totals[kRows / 2] = {};
   for (int p = 0; p < kParts; ++p) {
     const int begin = PartBegin(num_blocks, p), end = PartBegin(num_blocks, p + 1);
     if (begin == end) continue;
-    uint64_t* before = nullptr;
-    for (int k = begin; k < end; ++k) {
-      AwaitBarrier(&ring.filled[ring.index], ring.parity);
-      MultiplyStage<kRows>(ring.stage(), k > begin, before, sums);
-      before = &ring.emptied[ring.index];
-      ring.Next();
-    }
-    AwaitProducts<0>();
-    HoldSums(sums);
-    Release(before);
+    SumStages<kRows>(part.product->num_rows - part.first_row, begin, end, ring, sums);
 #pragma unroll
     for (int i = 0; i < kRows / 2; ++i) totals[i] += sums[i];
   }
   const int tile = part.first_tile + threadIdx.x / kWarpSize;
 #pragma unroll
   for (int n = 0; n < kRows / 8; n += 4) {
-    StoreRows<kEpilogue>(part.product, tile, part.first_row + n * 8, totals + n * 4);
+    StoreRows<kEpilogue>(*part.product, tile, part.first_row + n * 8, totals + n * 4);
     HoldSums(totals);  // what is read for the next rows would not fit into registers
   }
 }
@@ -282,9 +304,8 @@ LaunchShape Shape(const Context& context, int64_t max_parts) {
 // Calls `run` with a block's rows as a template argument, for products of at most `max_rows` rows.
 template <typename Run>
 void WithRowsFor(int64_t max_rows, const Run& run) {
-  if (max_rows <= 64) return run.template operator()<64>();
-  if (max_rows <= 128) return run.template operator()<128>();
-  return run.template operator()<192>();
+  if (max_rows <= kFewestRows) return run.template operator()<kFewestRows>();
+  return run.template operator()<kMostRows>();
 }
 
 template <int kRows>

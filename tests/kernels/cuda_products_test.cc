@@ -39,7 +39,8 @@ const Shape kShapes[] = {{8, 16, 64},    {9, 128, 512},  {16, 129, 576}, {17, 12
                          {32, 31, 1024}, {33, 144, 128}, {127, 17, 192}, {128, 128, 65},
                          {129, 256, 64}, {1, 33, 4096},  {5, 257, 520},  {130, 257, 640},
                          {64, 129, 192}, {65, 80, 576},  {191, 128, 64}, {193, 130, 1088},
-                         {385, 65, 640}, {300, 8, 256}};
+                         {385, 65, 640}, {300, 8, 256},  {9, 300, 128},  {33, 390, 72},
+                         {64, 385, 200}};
 
 // Inputs lie in [-1, 1): the magnitudes of a sum's terms add up to at most K, and two computations
 // differ by at most 4 K kEpsilon of that; a quarter is what random terms come to, at most.
@@ -71,14 +72,30 @@ TEST_P(CudaProductsTest, ARowHasTheSameBitsInKernelsForAnyNumberOfRows) {
     return Multiply(kernels_.get(), input, *weight);
   };
   const std::vector<float> whole = multiply(0, kRows);
-  for (const int64_t size :
-       {1, 7, 8, 9, 16, 17, 32, 33, 64, 65, 127, 128, 129, 191, 192, 193, 385}) {
+  for (const int64_t size : {1,   7,   8,   9,   16,  17,  32,  33,  64,  65,  127, 128,
+                             129, 160, 161, 191, 192, 193, 320, 321, 352, 353, 385}) {
     for (const int64_t begin : {int64_t{0}, int64_t{3}, kRows - size}) {
       const std::vector<float> expected(whole.begin() + begin * kOut,
                                         whole.begin() + (begin + size) * kOut);
       EXPECT_TRUE(SameBits(multiply(begin, begin + size), expected))
           << size << " rows from row " << begin;
     }
+  }
+}
+
+// As many outputs as fill any device: more than a few rows go to another kernel then.
+TEST_P(CudaProductsTest, ARowHasTheSameBitsWithManyOutputs) {
+  constexpr int64_t kOut = 20'000, kIn = 64;
+  const auto weight = Pack(kernels_.get(), RandomTensor({kOut, kIn}, compute_dtype(), 9));
+  const TestTensor input = RandomTensor({40, kIn}, compute_dtype(), 10);
+  const std::vector<float> rows = input.floats();
+  const std::vector<float> whole = Multiply(kernels_.get(), input, *weight);
+  for (const int64_t size : {1, 9, 32}) {
+    const TestTensor some =
+        MakeTensor({rows.begin(), rows.begin() + size * kIn}, {size, kIn}, compute_dtype());
+    EXPECT_TRUE(SameBits(Multiply(kernels_.get(), some, *weight),
+                         {whole.begin(), whole.begin() + size * kOut}))
+        << size << " rows";
   }
 }
 

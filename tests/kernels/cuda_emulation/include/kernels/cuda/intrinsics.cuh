@@ -18,6 +18,11 @@ inline unsigned char* DynamicShared() { return emulation::DynamicShared(); }
 inline void LetNextStart() {}
 inline void AwaitPrevious() { emulation::AwaitPrevious(); }
 
+inline void SyncWarp() {
+  const int nothing = 0;
+  emulation::ExchangeInWarp(&nothing, sizeof(nothing));
+}
+
 template <typename T>
 T ShuffleXor(T value, int lane_mask) {
   const auto* slots = emulation::ExchangeInWarp(&value, sizeof(value));
