@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -19,13 +20,22 @@ bool AnswerBox::Put(size_t batch, absl::StatusOr<ExpertBatchResult> answer) {
   if (closed_) return false;
   failed_ |= !answer.ok();
   arrived_.push_back({batch, std::move(answer)});
-  if (Enough()) enough_.notify_one();
+  if (Enough()) {
+    ready_.store(true, std::memory_order_relaxed);
+    enough_.notify_one();
+  }
   return true;
 }
 
 std::vector<ArrivedAnswer> AnswerBox::TakeUntil(size_t count, absl::Time until) {
   std::unique_lock<std::mutex> lock(mutex_);
   wanted_ = count;
+  ready_.store(Enough(), std::memory_order_relaxed);
+  if (spin_ > absl::ZeroDuration() && !Enough()) {
+    lock.unlock();
+    Spin(until);
+    lock.lock();
+  }
   while (!Enough()) {
     const absl::Duration left = std::min(until - absl::Now(), kLongestWait);
     if (left <= absl::ZeroDuration()) break;
@@ -33,6 +43,11 @@ std::vector<ArrivedAnswer> AnswerBox::TakeUntil(size_t count, absl::Time until) 
   }
   failed_ = false;
   return std::exchange(arrived_, {});
+}
+
+void AnswerBox::Spin(absl::Time until) const {
+  const absl::Time end = std::min(until, absl::Now() + spin_);
+  while (!ready_.load(std::memory_order_relaxed) && absl::Now() < end) std::this_thread::yield();
 }
 
 std::vector<ArrivedAnswer> AnswerBox::Close() {

@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_ATTENTION_WORKER_ANSWER_BOX_H_
 #define TRAMONTANE_ATTENTION_WORKER_ANSWER_BOX_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +24,9 @@ struct ArrivedAnswer {
 // Filled by the clients' callbacks from any thread, emptied by the step thread. Thread-safe.
 class AnswerBox {
  public:
+  // `spin`: for how long TakeUntil looks before it sleeps.
+  explicit AnswerBox(absl::Duration spin = absl::ZeroDuration()) : spin_(spin) {}
+
   // False, and the answer is dropped, once the box is closed.
   bool Put(size_t batch, absl::StatusOr<ExpertBatchResult> answer);
 
@@ -36,6 +40,12 @@ class AnswerBox {
   bool Enough() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return failed_ || arrived_.size() >= wanted_;
   }
+
+  // Waits awake while there is not enough, for `spin_` and until `until` at most.
+  void Spin(absl::Time until) const;
+
+  const absl::Duration spin_;
+  std::atomic<bool> ready_{false};  // Enough(), or was a moment ago
 
   std::mutex mutex_;
   std::condition_variable enough_;

@@ -34,6 +34,8 @@ struct AttentionWorkerOptions {
   int64_t expert_wait_slice_ms = 1'000;
   // Times the expected latency of a batch after which a second worker gets its rows too; 0: never.
   double hedge_after = 0;
+  // For how long a step looks for the experts' answers before it sleeps; 0: it sleeps at once.
+  int64_t answer_spin_us = 0;
   // All experts of the model, packed by the attention's own backend; they outlive the worker. Null:
   // the directory's.
   const LocalExperts* local_experts = nullptr;

@@ -27,6 +27,8 @@ struct ExpertDispatcherOptions {
   absl::Duration expert_wait_slice = absl::Seconds(1);
   // Times the expected latency of a batch after which a second worker gets its rows too; 0: never.
   double hedge_after = 0;
+  // For how long the step thread looks for answers before it sleeps.
+  absl::Duration answer_spin;
 };
 
 // The step thread's, but for late_answers and step_limit.

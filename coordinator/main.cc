@@ -39,6 +39,7 @@
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
 #include "proto/serving/health_port.h"
+#include "proto/serving/hop_spin.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
 #include "proto/serving/metrics_endpoint.h"
@@ -342,6 +343,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
     return RunScheduler(registry, *model, attention, security, &metrics, &readiness);
   }
   const HostedAttentionOptions options = HostedAttentionFlags(security.cluster);
+  SetPollSpin(absl::Microseconds(options.attention.answer_spin_us));
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
   model->backend = std::string((*backend)->name());

@@ -8,6 +8,8 @@
 #include "attention_worker/grpc/address_resolver.h"
 #include "attention_worker/grpc/worker_list_file.h"
 #include "expert_worker/grpc/backend_flags.h"
+#include "kernels/processor_count.h"
+#include "proto/serving/hop_spin.h"
 #include "proto/serving/host_port.h"
 
 ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
@@ -63,6 +65,8 @@ absl::Status CheckAttentionFlags() {
   }
   const absl::Status backend = BackendFlags().status();
   if (!backend.ok()) return backend;
+  const absl::Status spin = CheckHopSpinFlag();
+  if (!spin.ok()) return spin;
   if (absl::GetFlag(FLAGS_max_step_tokens) < 1 || absl::GetFlag(FLAGS_kv_block_size) < 1) {
     return absl::InvalidArgumentError("--max_step_tokens and --kv_block_size: expected 1 or more");
   }
@@ -128,6 +132,7 @@ HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> i
   options.attention.expert_timeout_ms = absl::GetFlag(FLAGS_expert_timeout_ms);
   options.attention.expert_wait_timeout_ms = absl::GetFlag(FLAGS_expert_wait_timeout_ms);
   options.attention.hedge_after = absl::GetFlag(FLAGS_hedge_after);
+  options.attention.answer_spin_us = absl::ToInt64Microseconds(HopSpinFromFlag(ProcessorCount()));
   options.allow_mixed_backends = absl::GetFlag(FLAGS_allow_mixed_backends);
   options.experts_in_process = absl::GetFlag(FLAGS_experts_in_process);
   options.expert_tls = WorkerTls(std::move(identity));

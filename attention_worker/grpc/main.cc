@@ -30,6 +30,7 @@
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
 #include "proto/serving/health_port.h"
+#include "proto/serving/hop_spin.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
 #include "proto/serving/metrics_endpoint.h"
@@ -128,6 +129,7 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
 int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& port,
         HealthPort* health) {
   const HostedAttentionOptions options = HostedAttentionFlags(port.identity);
+  SetPollSpin(absl::Microseconds(options.attention.answer_spin_us));
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
   AttentionIdentity identity;

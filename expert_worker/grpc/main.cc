@@ -22,12 +22,14 @@
 #include "expert_worker/hosted_experts.h"
 #include "kernels/backend.h"
 #include "kernels/create_backend.h"
+#include "kernels/processor_count.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/abseil_flag_types.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
 #include "proto/serving/health_port.h"
+#include "proto/serving/hop_spin.h"
 #include "proto/serving/host_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
@@ -84,6 +86,8 @@ absl::Status CheckFlags() {
   if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
     return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
   }
+  const absl::Status spin = CheckHopSpinFlag();
+  if (!spin.ok()) return spin;
   // Before minutes of loading, not after.
   const std::string metrics = absl::GetFlag(FLAGS_metrics_listen);
   if (!metrics.empty()) {
@@ -112,6 +116,7 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* heal
   ExpertExecutor executor(&experts, &metrics, executor_options);
   ExpertService service(&experts, &executor, executor_options);
 
+  SetPollSpin(HopSpinFromFlag(ProcessorCount()));
   const MemoryTrim memory_trim;
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =

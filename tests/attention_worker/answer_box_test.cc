@@ -38,6 +38,26 @@ TEST(AnswerBoxTest, WhatIsThereIsTakenAtTheTime) {
   EXPECT_THAT(box.TakeUntil(1, absl::InfinitePast()), SizeIs(0));
 }
 
+TEST(AnswerBoxTest, OneThatWaitsAwakeTakesTheSame) {
+  AnswerBox box(absl::Minutes(10));
+  std::thread worker([&box] {
+    box.Put(0, ExpertBatchResult());
+    box.Put(1, ExpertBatchResult());
+  });
+  EXPECT_THAT(box.TakeUntil(2, absl::InfiniteFuture()), SizeIs(2));
+  worker.join();
+  EXPECT_THAT(box.TakeUntil(1, absl::Now() + absl::Milliseconds(1)), SizeIs(0));
+  box.Put(0, ExpertBatchResult());
+  EXPECT_THAT(box.TakeUntil(2, absl::Now() + absl::Milliseconds(1)), SizeIs(1));
+}
+
+TEST(AnswerBoxTest, OneThatFellAsleepIsWoken) {
+  AnswerBox box(absl::Microseconds(1));
+  std::thread worker([&box] { box.Put(0, ExpertBatchResult()); });
+  EXPECT_THAT(box.TakeUntil(1, absl::InfiniteFuture()), SizeIs(1));
+  worker.join();
+}
+
 TEST(AnswerBoxTest, AClosedBoxTakesNothing) {
   AnswerBox box;
   EXPECT_TRUE(box.Put(0, ExpertBatchResult()));

@@ -5,19 +5,32 @@
 // Times are medians of single hops in microseconds, as seen by the thread that sends and waits:
 // round_trip, and its parts as HopTiming has them. `woken` is what the parts leave: until the
 // waiting thread runs again.
+//
+// BM_TwoProcesses is a single token's hop as servers have it: the worker is a process of its own,
+// its batch takes 150 us (where a processor computes as where it waits for a device, its thread is
+// awake), and the client does something else for 65 us between hops, as attention on a device
+// takes. Its argument is --hop_spin_us, of both processes.
 #include <benchmark/benchmark.h>
 
+#include <sys/prctl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <condition_variable>
+#include <csignal>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "attention_worker/answer_box.h"
 #include "attention_worker/grpc/grpc_expert_client.h"
 #include "expert_worker/grpc/expert_service.h"
+#include "proto/serving/hop_spin.h"
 #include "proto/serving/listener.h"
 #include "tests/benchmark/or_exit.h"
 #include "tests/benchmark/synthetic_experts.h"
@@ -25,29 +38,39 @@
 namespace tramontane {
 namespace {
 
-// A worker and a client of it, in one process.
-struct Hop {
-  Hop() {
+// Intermediate sizes.
+constexpr int kSmall = 32;         // compute is next to nothing
+constexpr int kLikeADevice = 192;  // takes about as long as a device would
+
+std::shared_ptr<const Checkpoint> TheCheckpoint(int intermediate_size) {
+  return OpenSyntheticExperts(4'096, intermediate_size, /*num_experts=*/2);
+}
+
+std::shared_ptr<ExpertClient> Connect(const std::string& address, int intermediate_size) {
+  ExpertWorkerExpectation expected;
+  expected.digest = TheCheckpoint(intermediate_size)->digest();
+  expected.num_layers = 1;
+  expected.num_experts = 2;
+  expected.hidden_size = 4'096;
+  expected.intermediate_size = intermediate_size;
+  return ValueOrExit(ConnectExpertWorker(address, expected, {}));
+}
+
+// A worker that listens.
+struct Worker {
+  explicit Worker(int intermediate_size) {
     CpuBackendOptions backend_options;
     backend_options.num_threads = 1;
     backend = ValueOrExit(CreateCpuBackend(backend_options));
-    const auto checkpoint =
-        OpenSyntheticExperts(4'096, /*intermediate_size=*/32, /*num_experts=*/2);
     const ExpertSet set = ValueOrExit(ExpertSet::Parse("all", 1, 2));
-    experts = ValueOrExit(HostedExperts::Load(checkpoint, set, backend.get()));
+    experts =
+        ValueOrExit(HostedExperts::Load(TheCheckpoint(intermediate_size), set, backend.get()));
     executor = std::make_unique<ExpertExecutor>(experts.get(), nullptr, options);
     service = std::make_unique<ExpertService>(experts.get(), executor.get(), options);
     ListenerOptions listener_options;
     listener_options.address = "127.0.0.1:0";
     listener_options.max_message_bytes = MaxExpertMessageBytes(*experts, options);
     listener = ValueOrExit(Listener::Start(listener_options, service.get(), ConfigureExpertServer));
-    ExpertWorkerExpectation expected;
-    expected.digest = checkpoint->digest();
-    expected.num_layers = 1;
-    expected.num_experts = 2;
-    expected.hidden_size = 4'096;
-    expected.intermediate_size = 32;
-    client = ValueOrExit(ConnectExpertWorker(listener->address(), expected, {}));
   }
 
   const ExpertExecutorOptions options;
@@ -56,7 +79,63 @@ struct Hop {
   std::unique_ptr<ExpertExecutor> executor;
   std::unique_ptr<ExpertService> service;
   std::unique_ptr<Listener> listener;
-  std::shared_ptr<ExpertClient> client;
+};
+
+// A worker and a client of it, in one process.
+struct Hop {
+  Worker worker{kSmall};
+  std::shared_ptr<ExpertClient> client = Connect(worker.listener->address(), kSmall);
+};
+
+constexpr std::array<int, 3> kSpinsUs = {0, 200, 1'000};
+
+// Workers in processes of their own, which end with this one; each starts when it is first asked
+// for.
+class OtherProcess {
+ public:
+  // Before there are threads.
+  static void ForkAll() {
+    for (size_t i = 0; i < kSpinsUs.size(); ++i) {
+      Pipes& pipes = all_[i];
+      if (pipe(pipes.wish) != 0 || pipe(pipes.address) != 0) std::exit(1);
+      if (fork() == 0) Run(pipes, absl::Microseconds(kSpinsUs[i]));
+    }
+  }
+
+  // The address of the one that spins for so long.
+  static std::string WithSpin(absl::Duration spin) {
+    size_t i = 0;
+    while (absl::Microseconds(kSpinsUs[i]) != spin) ++i;
+    Pipes& pipes = all_[i];
+    if (pipes.known.empty()) {
+      char address[64];
+      if (write(pipes.wish[1], "", 1) != 1) std::exit(1);
+      const ssize_t size = read(pipes.address[0], address, sizeof(address));
+      if (size <= 0) std::exit(1);
+      pipes.known.assign(address, static_cast<size_t>(size));
+    }
+    return pipes.known;
+  }
+
+ private:
+  struct Pipes {
+    int wish[2];
+    int address[2];
+    std::string known;
+  };
+
+  [[noreturn]] static void Run(const Pipes& pipes, absl::Duration spin) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    char wish = 0;
+    if (read(pipes.wish[0], &wish, 1) != 1) std::_Exit(0);
+    SetPollSpin(spin);
+    const Worker worker(kLikeADevice);
+    const std::string& address = worker.listener->address();
+    if (write(pipes.address[1], address.data(), address.size()) <= 0) std::_Exit(1);
+    for (;;) pause();
+  }
+
+  static inline std::array<Pipes, kSpinsUs.size()> all_;
 };
 
 Hop& TheHop() {
@@ -66,12 +145,26 @@ Hop& TheHop() {
 
 // num_rows rows of zeros, each for both experts.
 struct Batch {
-  explicit Batch(int32_t num_rows) : rows(static_cast<size_t>(num_rows) * 4'096 * 2) {
+  explicit Batch(int32_t num_rows_in_it)
+      : num_rows(num_rows_in_it), rows(static_cast<size_t>(num_rows) * 4'096 * 2) {
     for (int expert = 0; expert < 2; ++expert) {
       for (int32_t row = 0; row < num_rows; ++row) row_indices.push_back(row);
     }
     rows_per_expert = {num_rows, num_rows};
   }
+  ExpertBatch ToSend(absl::Time now) const {
+    ExpertBatch batch;
+    batch.num_rows = num_rows;
+    batch.hidden_size = 4'096;
+    batch.rows = rows.data();
+    batch.expert_ids = expert_ids;
+    batch.rows_per_expert = rows_per_expert;
+    batch.row_indices = row_indices;
+    batch.deadline = now + absl::Seconds(30);
+    return batch;
+  }
+
+  const int32_t num_rows;
   std::vector<std::byte> rows;
   const std::vector<int32_t> expert_ids = {0, 1};
   std::vector<int32_t> rows_per_expert;
@@ -123,6 +216,20 @@ class Medians {
   std::vector<std::vector<double>> samples_;
 };
 
+const std::vector<const char*> kParts = {"round_trip_us", "beyond_compute_us", "serialize_us",
+                                         "network_us",    "queue_us",          "compute_us",
+                                         "woken_us"};
+
+std::vector<absl::Duration> PartsOf(absl::Duration total, const HopTiming& timing) {
+  return {total,
+          total - timing.compute,
+          timing.serialize,
+          timing.network,
+          timing.queue,
+          timing.compute,
+          total - timing.serialize - timing.network - timing.queue - timing.compute};
+}
+
 void BM_InProcess(benchmark::State& state) {
   Hop& hop = TheHop();
   const Batch batch(static_cast<int32_t>(state.range(0)));
@@ -137,9 +244,9 @@ void BM_InProcess(benchmark::State& state) {
     task.expert_ids = batch.expert_ids;
     task.rows_per_expert = batch.rows_per_expert;
     task.row_indices = batch.row_indices;
-    hop.executor->Submit(std::move(task), [&handover](absl::StatusOr<ExpertTaskResult> result) {
-      handover.Give(std::move(result));
-    });
+    hop.worker.executor->Submit(
+        std::move(task),
+        [&handover](absl::StatusOr<ExpertTaskResult> result) { handover.Give(std::move(result)); });
     const ExpertTaskResult result = ValueOrExit(handover.Take());
     medians.Add({absl::Now() - start, result.queue, result.compute});
   }
@@ -149,35 +256,53 @@ void BM_InProcess(benchmark::State& state) {
 void BM_Loopback(benchmark::State& state) {
   Hop& hop = TheHop();
   const Batch rows(static_cast<int32_t>(state.range(0)));
-  Medians medians({"round_trip_us", "beyond_compute_us", "serialize_us", "network_us", "queue_us",
-                   "compute_us", "woken_us"});
+  Medians medians(kParts);
   Handover<absl::StatusOr<ExpertBatchResult>> handover;
   for (auto _ : state) {
     const absl::Time start = absl::Now();
-    ExpertBatch batch;
-    batch.num_rows = state.range(0);
-    batch.hidden_size = 4'096;
-    batch.rows = rows.rows.data();
-    batch.expert_ids = rows.expert_ids;
-    batch.rows_per_expert = rows.rows_per_expert;
-    batch.row_indices = rows.row_indices;
-    batch.deadline = start + absl::Seconds(30);
-    hop.client->Execute(std::move(batch), [&handover](absl::StatusOr<ExpertBatchResult> result) {
+    hop.client->Execute(rows.ToSend(start), [&handover](absl::StatusOr<ExpertBatchResult> result) {
       handover.Give(std::move(result));
     });
     const HopTiming timing = ValueOrExit(handover.Take()).timing;
     const absl::Duration total = absl::Now() - start;
-    medians.Add({total, total - timing.compute, timing.serialize, timing.network, timing.queue,
-                 timing.compute,
-                 total - timing.serialize - timing.network - timing.queue - timing.compute});
+    medians.Add(PartsOf(total, timing));
   }
+  medians.Report(state);
+}
+
+void BM_TwoProcesses(benchmark::State& state) {
+  const absl::Duration spin = absl::Microseconds(state.range(0));
+  const std::shared_ptr<ExpertClient> client = Connect(OtherProcess::WithSpin(spin), kLikeADevice);
+  const Batch row(1);
+  Medians medians(kParts);
+  SetPollSpin(spin);
+  for (auto _ : state) {
+    for (const absl::Time end = absl::Now() + absl::Microseconds(65); absl::Now() < end;) {
+    }
+    const auto box = std::make_shared<AnswerBox>(spin);
+    const absl::Time start = absl::Now();
+    client->Execute(row.ToSend(start), [box](absl::StatusOr<ExpertBatchResult> result) {
+      box->Put(0, std::move(result));
+    });
+    std::vector<ArrivedAnswer> arrived = box->TakeUntil(1, absl::InfiniteFuture());
+    const HopTiming timing = ValueOrExit(std::move(arrived[0].answer)).timing;
+    medians.Add(PartsOf(absl::Now() - start, timing));
+  }
+  SetPollSpin(absl::ZeroDuration());
   medians.Report(state);
 }
 
 BENCHMARK(BM_InProcess)->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
 BENCHMARK(BM_Loopback)->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
+BENCHMARK(BM_TwoProcesses)->Arg(kSpinsUs[0])->Arg(kSpinsUs[1])->Arg(kSpinsUs[2])->UseRealTime();
 
 }  // namespace
 }  // namespace tramontane
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  tramontane::OtherProcess::ForkAll();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -1,0 +1,24 @@
+// Threads that wait for a hop's messages awake: a processor that sleeps takes long to wake up.
+#ifndef TRAMONTANE_PROTO_SERVING_HOP_SPIN_H_
+#define TRAMONTANE_PROTO_SERVING_HOP_SPIN_H_
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace tramontane {
+
+// INVALID_ARGUMENT where --hop_spin_us is out of range.
+absl::Status CheckHopSpinFlag();
+
+// What the flag says; zero, with a warning in the log, for fewer than four processors.
+absl::Duration HopSpinFromFlag(int num_processors);
+
+// From now on whoever waits in epoll_wait, which is gRPC's one polling thread, looks for `spin`
+// before it sleeps, and lets other threads of its processor run between looks. gRPC 1.51 has no
+// setting for that, so the program's epoll_wait takes the place of libc's. Zero, as at first: it is
+// libc's. Thread-safe.
+void SetPollSpin(absl::Duration spin);
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_PROTO_SERVING_HOP_SPIN_H_
