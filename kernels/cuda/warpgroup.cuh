@@ -109,11 +109,6 @@ __device__ __forceinline__ void SyncCluster() {
 // whole device, at every stage.
 __device__ __forceinline__ void ArriveAt(uint64_t* barrier, int block) {
 #ifdef TRAMONTANE_HAS_WARPGROUPS
-  if (block == BlockOfCluster()) {  // what compute-sanitizer can follow
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(SharedAddress(barrier))
-                 : "memory");
-    return;
-  }
   asm volatile(
       "{.reg .b32 remote;"
       "mapa.shared::cluster.u32 remote, %0, %1;"
@@ -214,23 +209,6 @@ __device__ void MultiplyRows(float (&sums)[kRows / 2], const uint4& a, const uns
       "+f"(sums[i + 5]), "+f"(sums[i + 6]), "+f"(sums[i + 7])
 
 template <>
-__device__ __forceinline__ void MultiplyRows<32>(float (&sums)[16], const uint4& a,
-                                                 const unsigned char* rows, bool add) {
-#ifdef TRAMONTANE_HAS_WARPGROUPS
-  asm volatile(
-      "{.reg .pred add;"
-      "setp.ne.b32 add, %21, 0;"
-      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, "
-      "%8, %9, %10, %11, %12, %13, %14, %15"
-      "}, {%16, %17, %18, %19}, %20, add, 1, 1, 0;}"
-      : TRAMONTANE_SUMS(0), TRAMONTANE_SUMS(8)
-      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(RowsDescriptor(rows)),
-        "r"(static_cast<int>(add)));
-#endif
-}
-
-template <>
 __device__ __forceinline__ void MultiplyRows<64>(float (&sums)[32], const uint4& a,
                                                  const unsigned char* rows, bool add) {
 #ifdef TRAMONTANE_HAS_WARPGROUPS
@@ -268,33 +246,6 @@ __device__ __forceinline__ void MultiplyRows<128>(float (&sums)[64], const uint4
       "}, {%64, %65, %66, %67}, %68, add, 1, 1, 0;}"
       : TRAMONTANE_SUMS(0), TRAMONTANE_SUMS(8), TRAMONTANE_SUMS(16), TRAMONTANE_SUMS(24),
         TRAMONTANE_SUMS(32), TRAMONTANE_SUMS(40), TRAMONTANE_SUMS(48), TRAMONTANE_SUMS(56)
-      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(RowsDescriptor(rows)),
-        "r"(static_cast<int>(add)));
-#endif
-}
-
-template <>
-__device__ __forceinline__ void MultiplyRows<160>(float (&sums)[80], const uint4& a,
-                                                  const unsigned char* rows, bool add) {
-#ifdef TRAMONTANE_HAS_WARPGROUPS
-  asm volatile(
-      "{.reg .pred add;"
-      "setp.ne.b32 add, %85, 0;"
-      "wgmma.mma_async.sync.aligned.m64n160k16.f32.bf16.bf16 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, "
-      "%8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, "
-      "%24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, "
-      "%40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, "
-      "%56, %57, %58, %59, %60, %61, %62, %63, "
-      "%64, %65, %66, %67, %68, %69, %70, %71, "
-      "%72, %73, %74, %75, %76, %77, %78, %79"
-      "}, {%80, %81, %82, %83}, %84, add, 1, 1, 0;}"
-      : TRAMONTANE_SUMS(0), TRAMONTANE_SUMS(8), TRAMONTANE_SUMS(16), TRAMONTANE_SUMS(24),
-        TRAMONTANE_SUMS(32), TRAMONTANE_SUMS(40), TRAMONTANE_SUMS(48), TRAMONTANE_SUMS(56),
-        TRAMONTANE_SUMS(64), TRAMONTANE_SUMS(72)
       : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(RowsDescriptor(rows)),
         "r"(static_cast<int>(add)));
 #endif

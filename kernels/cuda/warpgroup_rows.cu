@@ -13,9 +13,8 @@ namespace tramontane::cuda {
 namespace {
 
 // A block of threads makes 8 tiles (128 outputs) for kRows rows at a time, 4 tiles by all rows in a
-// warpgroup: at most 192, as the sums of a part and those of all parts take a register each; 64
-// where there are no more, as more stages then keep the memory busy.
-constexpr int kMostRows = 192, kFewestRows = 64;
+// warpgroup: at most 192, as the sums of a part and those of all parts take a register each. Fewer
+// rows leave room for more stages, which keep the memory busy.
 constexpr int kMultipliers = 2;
 constexpr int kThreads = (kMultipliers + 1) * kWarpgroupThreads;
 constexpr int kBlockTiles = kMultipliers * 4;
@@ -176,44 +175,25 @@ __device__ __forceinline__ void StoreRows(const Product& product, int tile, int 
   }
 }
 
-// A part may be multiplied as if it had so many rows, if it has no more; 0: it is the fewest. With
-// one size more a kernel has too few registers.
-template <int kStageRows, int kRows>
-constexpr int NextFewer() {
-  if (kStageRows == kFewestRows) return kRows == 64 ? 32 : 0;
-  return kRows == 192 ? 160 : kRows == 160 ? 128 : 0;
-}
-
-// Of the stages from `begin` to `end` of k the sums of as many rows as take `num_rows`: the last of
-// a product are seldom kStageRows. The others stay as they are.
-template <int kRows, int kStageRows>
-__device__ __forceinline__ void SumStages(int num_rows, int begin, int end, Ring<kStageRows>& ring,
-                                          float (&sums)[kStageRows / 2]) {
-  constexpr int kFewer = NextFewer<kStageRows, kRows>();
-  if constexpr (kFewer > 0) {
-    if (num_rows <= kFewer) return SumStages<kFewer>(num_rows, begin, end, ring, sums);
-  }
-  auto& some = reinterpret_cast<float(&)[kRows / 2]>(sums);
-  uint64_t* before = nullptr;
-  for (int k = begin; k < end; ++k) {
-    AwaitBarrier(&ring.filled[ring.index], ring.parity);
-    MultiplyStage<kRows>(ring.stage(), k > begin, before, some);
-    before = &ring.emptied[ring.index];
-    ring.Next();
-  }
-  AwaitProducts<0>();
-  HoldSums(some);
-  Release(before);
-}
-
 template <int kRows, Epilogue kEpilogue>
 __device__ __forceinline__ void MultiplyPart(const Part& part, Ring<kRows>& ring) {
   const int num_blocks = part.product->in_features / kBlockK;
-  float sums[kRows / 2] = {}, totals[kRows / 2] = {};
+  float sums[kRows / 2], totals[kRows / 2];
+#pragma unroll
+  for (int i = 0; i < kRows / 2; ++i) totals[i] = 0;
   for (int p = 0; p < kParts; ++p) {
     const int begin = PartBegin(num_blocks, p), end = PartBegin(num_blocks, p + 1);
     if (begin == end) continue;
-    SumStages<kRows>(part.product->num_rows - part.first_row, begin, end, ring, sums);
+    uint64_t* before = nullptr;
+    for (int k = begin; k < end; ++k) {
+      AwaitBarrier(&ring.filled[ring.index], ring.parity);
+      MultiplyStage<kRows>(ring.stage(), k > begin, before, sums);
+      before = &ring.emptied[ring.index];
+      ring.Next();
+    }
+    AwaitProducts<0>();
+    HoldSums(sums);
+    Release(before);
 #pragma unroll
     for (int i = 0; i < kRows / 2; ++i) totals[i] += sums[i];
   }
@@ -304,8 +284,9 @@ LaunchShape Shape(const Context& context, int64_t max_parts) {
 // Calls `run` with a block's rows as a template argument, for products of at most `max_rows` rows.
 template <typename Run>
 void WithRowsFor(int64_t max_rows, const Run& run) {
-  if (max_rows <= kFewestRows) return run.template operator()<kFewestRows>();
-  return run.template operator()<kMostRows>();
+  if (max_rows <= 64) return run.template operator()<64>();
+  if (max_rows <= 128) return run.template operator()<128>();
+  return run.template operator()<192>();
 }
 
 template <int kRows>
