@@ -50,7 +50,7 @@ std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType c
     sizes.push_back({&A::layer_output, Place::kShared, hidden * sizeof(float), max_rows});
     sizes.push_back(
         {&A::host_logits, Place::kShared, config.vocab_size * sizeof(float), logit_rows});
-    sizes.push_back({&A::greedy_ids, Place::kShared, sizeof(int32_t), logit_rows});
+    sizes.push_back({&A::sampled_ids, Place::kShared, sizeof(int32_t), logit_rows});
   }
   return sizes;
 }

@@ -40,7 +40,7 @@ struct Activations {
   RowBuffer host_routing;  // (host) of `routing`
   RowBuffer layer_output;  // (host) of `residual`, written for a tracer only
   RowBuffer host_logits;   // (host) of `logits`
-  RowBuffer greedy_ids;    // (host) [max_logit_rows] int32
+  RowBuffer sampled_ids;   // (host) [max_logit_rows] int32
 };
 
 // The router's results for some rows of a layer.

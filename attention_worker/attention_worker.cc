@@ -250,10 +250,11 @@ absl::Status LocalAttentionWorker::ChooseTokens(const StepRequest& request,
     const std::span<const LogitRow> rows = all.subspan(
         begin, std::min(all.size() - begin, static_cast<size_t>(decoder_->max_logit_rows())));
     begin += rows.size();
-    if (decoder_->prefers_greedy_tokens() && TokenChooser::AllGreedy(sequences, rows)) {
-      const absl::StatusOr<const int32_t*> ids = decoder_->ComputeGreedyTokens(rows);
+    if (decoder_->prefers_tokens() && TokenChooser::AllPlain(sequences, rows)) {
+      const absl::StatusOr<const int32_t*> ids =
+          decoder_->ComputeTokens(rows, TokenChooser::PlainSampling(request, sequences, rows));
       if (!ids.ok()) return ids.status();
-      const absl::Status taken = TokenChooser::TakeGreedy(request, rows, *ids, result);
+      const absl::Status taken = TokenChooser::TakeTokens(request, rows, *ids, result);
       if (!taken.ok()) return taken;
       continue;
     }

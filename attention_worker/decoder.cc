@@ -17,6 +17,7 @@
 #include "kernels/rope_and_cache.h"
 #include "kernels/route_topk.h"
 #include "kernels/routed_experts.h"
+#include "kernels/sample_tokens.h"
 #include "model/check.h"
 
 namespace tramontane {
@@ -179,13 +180,23 @@ absl::StatusOr<const float*> Decoder::ComputeLogits(std::span<const LogitRow> ro
   return reinterpret_cast<const float*>(logits);
 }
 
-absl::StatusOr<const int32_t*> Decoder::ComputeGreedyTokens(std::span<const LogitRow> rows) {
+absl::StatusOr<const int32_t*> Decoder::ComputeTokens(std::span<const LogitRow> rows,
+                                                      std::span<const TokenSampling> sampling) {
+  TRAMONTANE_CHECK(sampling.empty() || sampling.size() == rows.size());
   QueueLogits(rows);
-  int32_t* const ids = activations_.greedy_ids.row<int32_t>(0);
-  backend_->ArgMax({.rows = activations_.logits.row<float>(0),
-                    .ids = ids,
-                    .num_rows = static_cast<int64_t>(rows.size()),
-                    .num_columns = config_.vocab_size});
+  int32_t* const ids = activations_.sampled_ids.row<int32_t>(0);
+  const float* const logits = activations_.logits.row<float>(0);
+  const auto num_rows = static_cast<int64_t>(rows.size());
+  if (sampling.empty()) {
+    backend_->ArgMax(
+        {.rows = logits, .ids = ids, .num_rows = num_rows, .num_columns = config_.vocab_size});
+  } else {
+    backend_->SampleTokens({.rows = logits,
+                            .sampling = sampling.data(),
+                            .ids = ids,
+                            .num_rows = num_rows,
+                            .num_columns = config_.vocab_size});
+  }
   const absl::Status finished = Finish();
   if (!finished.ok()) return finished;
   return ids;
@@ -365,8 +376,10 @@ absl::Status Decoder::WarmUp() {
   Route(0, whole.front());
   if (parts_.local_experts != nullptr) RunLocalExperts(0, whole.front(), /*traced=*/false);
   const LogitRow row;
-  const absl::Status greedy = ComputeGreedyTokens({&row, 1}).status();
-  return greedy.ok() ? ComputeLogits({&row, 1}).status() : greedy;
+  const TokenSampling sampling;
+  absl::Status done = ComputeTokens({&row, 1}, {}).status();
+  if (done.ok()) done = ComputeTokens({&row, 1}, {&sampling, 1}).status();
+  return done.ok() ? ComputeLogits({&row, 1}).status() : done;
 }
 
 }  // namespace tramontane

@@ -20,6 +20,7 @@
 #include "attention_worker/step_observer.h"
 #include "attention_worker/token_batch.h"
 #include "kernels/backend.h"
+#include "kernels/sample_tokens.h"
 #include "model/config.h"
 
 namespace tramontane {
@@ -61,11 +62,13 @@ class Decoder {
   // Final norm and LM head for rows of the batch that RunLayers was given last; at most
   // max_logit_rows. Valid until the next call: [rows.size(), vocab_size]. Fails as Backend::Finish.
   absl::StatusOr<const float*> ComputeLogits(std::span<const LogitRow> rows);
-  // The same, but only the greatest of each row: its token id, the lowest of equals, or -1 where a
-  // logit is not finite. On a device that spares the way of the logits to the host.
-  absl::StatusOr<const int32_t*> ComputeGreedyTokens(std::span<const LogitRow> rows);
+  // The same, but only the token that is sampled of each row, or -1 where a logit is not finite.
+  // `sampling` [rows.size()]; or none: the greatest, the lowest id of equals. On a device that
+  // spares the way of the logits to the host.
+  absl::StatusOr<const int32_t*> ComputeTokens(std::span<const LogitRow> rows,
+                                               std::span<const TokenSampling> sampling);
   // Whether that is the faster way for rows whose logits nobody wants.
-  bool prefers_greedy_tokens() const { return !backend_->host_sees_memory(); }
+  bool prefers_tokens() const { return !backend_->host_sees_memory(); }
   int max_logit_rows() const { return max_logit_rows_; }
 
  private:

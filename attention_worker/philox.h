@@ -23,13 +23,12 @@ inline std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter,
   return counter;
 }
 
-// Uniform in [0, 1), 53 bits, for the token at `position` of a sequence with this seed.
-inline double UniformAt(uint64_t seed, uint64_t position) {
+// 53 random bits for the token at `position` of a sequence with this seed.
+inline uint64_t RandomAt(uint64_t seed, uint64_t position) {
   const std::array<uint32_t, 4> bits =
       Philox4x32({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), 0, 0},
                  {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
-  const uint64_t word = uint64_t{bits[1]} << 32 | bits[0];
-  return static_cast<double>(word >> 11) * 0x1.0p-53;
+  return (uint64_t{bits[1]} << 32 | bits[0]) >> 11;
 }
 
 }  // namespace tramontane

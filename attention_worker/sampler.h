@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "attention_worker/sampling_params.h"
+#include "kernels/sample_tokens.h"
+#include "kernels/token_sampler.h"
 
 namespace tramontane {
 
@@ -24,35 +26,23 @@ class Sampler {
                  std::span<const int32_t> seen_token_ids, int64_t position);
 
   static int64_t ScratchBytes(int vocab_size) {
-    return int64_t{vocab_size} * static_cast<int64_t>(sizeof(float) + 2 * sizeof(Candidate));
+    return int64_t{vocab_size} * static_cast<int64_t>(sizeof(float)) +
+           TokenSampler::ScratchBytes(vocab_size);
   }
 
  private:
-  struct Candidate {
-    float logit = 0.0f;
-    int32_t id = 0;
-    double weight = 0.0;  // exp(logit / temperature - the greatest of these)
-  };
-
-  static bool Likelier(const Candidate& a, const Candidate& b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-  }
-
   // Repetition penalty and logit bias. Returns `logits` itself where neither applies.
   std::span<const float> Adjust(std::span<const float> logits, const SamplingParams& params,
                                 std::span<const int32_t> seen_token_ids);
-  void KeepTopK(int top_k);
-  void Weigh(double greatest_logit, double temperature);
-  void KeepTopP(float top_p);
-  // The candidate with which the likeliest ones reach the share top_p of all weight.
-  Candidate LastOfTopP(float top_p);
-  void KeepMinP(float min_p);
-  int32_t Draw(double uniform) const;
 
-  std::vector<float> adjusted_;        // [vocab_size]
-  std::vector<Candidate> candidates_;  // at most [vocab_size]
-  std::vector<Candidate> selection_;   // the same, in another order
+  std::vector<float> adjusted_;  // [vocab_size]
+  TokenSampler tokens_;
 };
+
+// What is left to do where logits are not adjusted, for the token at `position`.
+TokenSampling SamplingAt(const SamplingParams& params, int64_t position);
+// Whether they are.
+bool AdjustsLogits(const SamplingParams& params);
 
 }  // namespace tramontane
 

@@ -16,6 +16,11 @@ absl::Status NotFinite(SequenceId id) {
                                           "finite numbers: are the checkpoint's weights finite?"));
 }
 
+// Of the token that follows the chunk's.
+int64_t NextPosition(const SequenceChunk& chunk) {
+  return chunk.first_position + static_cast<int64_t>(chunk.token_ids.size());
+}
+
 }  // namespace
 
 TokenChooser::TokenChooser(int vocab_size, ThreadPool* threads)
@@ -55,16 +60,30 @@ absl::Status TokenChooser::Choose(const StepRequest& request,
   return absl::OkStatus();
 }
 
-bool TokenChooser::AllGreedy(std::span<AttentionSequence* const> sequences,
-                             std::span<const LogitRow> rows) {
+bool TokenChooser::AllPlain(std::span<AttentionSequence* const> sequences,
+                            std::span<const LogitRow> rows) {
   return std::all_of(rows.begin(), rows.end(), [&](const LogitRow& row) {
     const SequenceSpec& spec = sequences[static_cast<size_t>(row.chunk)]->spec();
-    return row.target_token_id < 0 && !spec.want_logprobs && spec.sampling.temperature == 0.0f &&
-           spec.sampling.repetition_penalty == 1.0f && spec.sampling.logit_bias.empty();
+    return row.target_token_id < 0 && !spec.want_logprobs && !AdjustsLogits(spec.sampling);
   });
 }
 
-absl::Status TokenChooser::TakeGreedy(const StepRequest& request, std::span<const LogitRow> rows,
+std::vector<TokenSampling> TokenChooser::PlainSampling(
+    const StepRequest& request, std::span<AttentionSequence* const> sequences,
+    std::span<const LogitRow> rows) {
+  std::vector<TokenSampling> sampling;
+  bool greedy = true;
+  for (const LogitRow& row : rows) {
+    const auto chunk = static_cast<size_t>(row.chunk);
+    const SamplingParams& params = sequences[chunk]->spec().sampling;
+    sampling.push_back(SamplingAt(params, NextPosition(request.chunks[chunk])));
+    greedy = greedy && params.temperature == 0.0f;
+  }
+  if (greedy) sampling.clear();
+  return sampling;
+}
+
+absl::Status TokenChooser::TakeTokens(const StepRequest& request, std::span<const LogitRow> rows,
                                       const int32_t* token_ids, StepResult& result) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto chunk = static_cast<size_t>(rows[i].chunk);
@@ -91,9 +110,8 @@ TokenChooser::Choice TokenChooser::ChooseForRow(const SequenceChunk& chunk,
     choice.target = scratch.logprobs.Of(row.target_token_id, spec.num_top_logprobs);
   }
   if (row.sample) {
-    const int64_t position = chunk.first_position + static_cast<int64_t>(chunk.token_ids.size());
-    const int32_t token_id =
-        scratch.sampler.Sample(logits, spec.sampling, sequence.SeenWith(chunk), position);
+    const int32_t token_id = scratch.sampler.Sample(logits, spec.sampling, sequence.SeenWith(chunk),
+                                                    NextPosition(chunk));
     choice.sampled.emplace();
     choice.sampled->token_id = token_id;
     if (want_logprob) choice.sampled = scratch.logprobs.Of(token_id, spec.num_top_logprobs);

@@ -13,6 +13,7 @@
 #include "attention_worker/sampler.h"
 #include "attention_worker/token_batch.h"
 #include "attention_worker/token_logprobs.h"
+#include "kernels/sample_tokens.h"
 #include "kernels/thread_pool.h"
 
 namespace tramontane {
@@ -28,13 +29,16 @@ class TokenChooser {
   absl::Status Choose(const StepRequest& request, std::span<AttentionSequence* const> sequences,
                       std::span<const LogitRow> rows, const float* logits, StepResult& result);
 
-  // Whether every row asks for the greatest of its logits and nothing else, so that token ids will
-  // do.
-  static bool AllGreedy(std::span<AttentionSequence* const> sequences,
-                        std::span<const LogitRow> rows);
-  // Adds such rows' tokens to `result`; -1 stands for logits that are not finite, and fails as
-  // above.
-  static absl::Status TakeGreedy(const StepRequest& request, std::span<const LogitRow> rows,
+  // Whether every row asks for a token of its logits as they are and nothing else, so that token
+  // ids will do.
+  static bool AllPlain(std::span<AttentionSequence* const> sequences,
+                       std::span<const LogitRow> rows);
+  // How such rows' tokens are sampled; none: all are the greatest.
+  static std::vector<TokenSampling> PlainSampling(const StepRequest& request,
+                                                  std::span<AttentionSequence* const> sequences,
+                                                  std::span<const LogitRow> rows);
+  // Adds their tokens to `result`; -1 stands for logits that are not finite, and fails as above.
+  static absl::Status TakeTokens(const StepRequest& request, std::span<const LogitRow> rows,
                                  const int32_t* token_ids, StepResult& result);
 
   // Of each thread, at most.

@@ -32,6 +32,7 @@ struct ExpertFfnArgs;
 struct RoutedExpertsArgs;
 struct CombineExpertsArgs;
 struct ArgMaxArgs;
+struct SampleTokensArgs;
 
 // One instance per worker. Operations of one instance are called from one thread at a time; each
 // operation's contract is in the header that its Args come from.
@@ -39,7 +40,7 @@ struct ArgMaxArgs;
 // Operations are queued and run in the order of the calls; `Finish` waits for them. The backends of
 // the CPU run each within its call. What an operation touches:
 // - Lists in the host's memory (token ids, sequences and page tables, groups, lists of pointers to
-//   rows) are read before the call returns.
+//   rows, how tokens are sampled) are read before the call returns.
 // - Rows that lists point to may lie anywhere. In memory of this backend they are read when the
 //   operation runs; elsewhere, before the call returns.
 // - All else is memory of this backend, and stays as it is until the operation has run.
@@ -104,6 +105,7 @@ class Backend {
   virtual void CombineExperts(const CombineExpertsArgs& args) = 0;
   // By the calling thread, where the host sees memory.
   virtual void ArgMax(const ArgMaxArgs& args);
+  virtual void SampleTokens(const SampleTokensArgs& args);
 };
 
 // Plain float32 loops on one thread; the oracle. In bf16 mode it rounds where the contracts say.

@@ -132,6 +132,7 @@ class CudaBackend final : public Backend {
   void RoutedExperts(const RoutedExpertsArgs& args) override { Run(cuda::RoutedExperts, args); }
   void CombineExperts(const CombineExpertsArgs& args) override { Run(cuda::CombineExperts, args); }
   void ArgMax(const ArgMaxArgs& args) override { Run(cuda::ArgMax, args); }
+  void SampleTokens(const SampleTokensArgs& args) override { Run(cuda::SampleTokens, args); }
 
  private:
   template <typename Args>

@@ -13,6 +13,7 @@
 #include "kernels/rope_and_cache.h"
 #include "kernels/route_topk.h"
 #include "kernels/routed_experts.h"
+#include "kernels/sample_tokens.h"
 
 namespace tramontane::cuda {
 
@@ -26,6 +27,7 @@ void ExpertFfn(Context& context, const ExpertFfnArgs& args);
 void RoutedExperts(Context& context, const RoutedExpertsArgs& args);
 void CombineExperts(Context& context, const CombineExpertsArgs& args);
 void ArgMax(Context& context, const ArgMaxArgs& args);
+void SampleTokens(Context& context, const SampleTokensArgs& args);
 
 }  // namespace tramontane::cuda
 

@@ -82,6 +82,39 @@ TEST_P(DeviceTest, GreedyTokensAreEqualInFloat32) {
   }
 }
 
+// On the device without log-probabilities, on the host with them, and in a batch with such that ask
+// for them: the same tokens.
+TEST_P(DeviceTest, SampledTokensAreEqualWhereverTheyAreDrawn) {
+  std::vector<GenerationSpec> specs;
+  SamplingParams sampling[4];
+  sampling[0].seed = 1;
+  sampling[1].temperature = 0.7f;
+  sampling[1].top_k = 20;
+  sampling[1].seed = 2;
+  sampling[2].temperature = 1.3f;
+  sampling[2].top_p = 0.8f;
+  sampling[2].min_p = 0.01f;
+  sampling[3] = GreedySampling();
+  for (size_t i = 0; i < 4; ++i) {
+    specs.push_back({.prompt_token_ids = cases_[i % cases_.size()].prompt_token_ids,
+                     .max_tokens = 6,
+                     .sampling = sampling[i],
+                     .want_routing = false,
+                     .want_logprobs = false});
+  }
+  const ModelOptions options = Options(DType::kBF16);
+  const auto drawn_on_device = Run(options, specs);
+  ASSERT_EQ(drawn_on_device.size(), specs.size());
+  for (const size_t asking : {size_t{1}, specs.size()}) {
+    for (size_t i = 0; i < asking; ++i) specs[i].want_logprobs = true;
+    const auto drawn = Run(options, specs, {.join_every_steps = 1});
+    ASSERT_EQ(drawn.size(), specs.size());
+    for (size_t i = 0; i < specs.size(); ++i) {
+      EXPECT_EQ(drawn[i].token_ids, drawn_on_device[i].token_ids) << i << ", " << asking;
+    }
+  }
+}
+
 TEST_P(DeviceTest, BitsDoNotDependOnHowTheWorkIsCut) {
   std::vector<GenerationSpec> specs;
   for (size_t i = 0; i < 3; ++i) {

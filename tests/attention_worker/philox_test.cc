@@ -22,7 +22,7 @@ TEST(PhiloxTest, UniformNumbersFillTheUnitInterval) {
   double sum = 0.0;
   std::set<double> distinct;
   for (int position = 0; position < kCount; ++position) {
-    const double uniform = UniformAt(42, position);
+    const double uniform = static_cast<double>(RandomAt(42, position)) * 0x1.0p-53;
     ASSERT_GE(uniform, 0.0);
     ASSERT_LT(uniform, 1.0);
     sum += uniform;
@@ -34,9 +34,9 @@ TEST(PhiloxTest, UniformNumbersFillTheUnitInterval) {
 }
 
 TEST(PhiloxTest, SeedAndPositionBothMatter) {
-  EXPECT_NE(UniformAt(1, 7), UniformAt(2, 7));
-  EXPECT_NE(UniformAt(1, 7), UniformAt(1, 8));
-  EXPECT_NE(UniformAt(1, 7), UniformAt(uint64_t{1} << 32 | 1, 7));
+  EXPECT_NE(RandomAt(1, 7), RandomAt(2, 7));
+  EXPECT_NE(RandomAt(1, 7), RandomAt(1, 8));
+  EXPECT_NE(RandomAt(1, 7), RandomAt(uint64_t{1} << 32 | 1, 7));
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "kernels/rope_and_cache.h"
 #include "kernels/route_topk.h"
 #include "kernels/routed_experts.h"
+#include "kernels/sample_tokens.h"
 #include "model/check.h"
 
 namespace tramontane {
@@ -202,6 +203,15 @@ class HostMemoryBackend final : public Backend {
     placed.residual = places.Place(args.residual, args.num_tokens * args.hidden_size);
     placed.moe_output = places.Place(args.moe_output, args.num_tokens * args.hidden_size);
     inner_->CombineExperts(placed);
+    places.Return();
+  }
+
+  void SampleTokens(const SampleTokensArgs& args) override {
+    Places places = NewPlaces();
+    SampleTokensArgs placed = args;
+    placed.rows = places.Place(args.rows, args.num_rows * args.num_columns);
+    placed.ids = places.Place(args.ids, args.num_rows);
+    inner_->SampleTokens(placed);
     places.Return();
   }
 
