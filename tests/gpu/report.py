@@ -57,6 +57,8 @@ def _speed_lines(speed, peer):
         if "load_s" in measured:
             speed_of_load = measured["load_bytes_per_s"] / 1e9
             lines.append(f"- {part}: loaded in {measured['load_s']:.1f} s, {speed_of_load:.2f} GB/s.")
+        if "hop_spin_us" in measured:
+            lines.append(f"- {part}: --hop_spin_us={measured['hop_spin_us']}.")
         lines += [f"- {part}: FAILED: {error.splitlines()[0]}" for error in measured.get("errors", ()) if error]
         lines += [f"- {part}: left out: no time for {what}." for what in measured.get("left_out", ())]
     return lines + [f"- peer: FAILED: {error.splitlines()[0]}" for error in peer.get("errors", ()) if error]

@@ -30,6 +30,8 @@ import work
 _KV_TOKENS = 16384
 # So many layers with weights of their own are enough for routing that differs from layer to layer.
 _DISTINCT_LAYERS = 4
+# Longer than a layer takes: processors have nothing else to do.
+_HOP_SPIN_US = 1000
 # Loading copies with one thread a process: what it reaches at the least, beside the start of processes.
 _LOAD_BYTES_PER_S = 0.75e9
 _START_S = 30
@@ -163,9 +165,10 @@ def _measure(options, measurement, part, model, preload):
     sizes = bounds.Sizes.of(config)
     logs = options.out / f"{part}_logs"
     logs.mkdir(exist_ok=True)
-    flags = [f"--device={options.device}", "--compute=bf16", *(["--cuda_graphs"] if graphs else [])]
+    flags = [f"--device={options.device}", "--compute=bf16", *(["--cuda_graphs"] if graphs else []),
+             *([] if in_process else [f"--hop_spin_us={options.hop_spin_us}"])]
     limit = min(_START_S + sizes.weight_bytes / _LOAD_BYTES_PER_S, options.deadline - time.monotonic())
-    measurement.begin(part, load_limit_s=limit)
+    measurement.begin(part, load_limit_s=limit, **({} if in_process else {"hop_spin_us": options.hop_spin_us}))
     begun = time.monotonic()
     with servers.Servers(
             options.programs, model, flags, in_process, logs=logs, start_timeout_s=limit,
@@ -225,6 +228,8 @@ def _options(arguments):
     work.add_options(parser, decode_tokens=128)
     parser.add_argument("--parts", default="one_process,grpc",
                         help="of one_process, grpc, and the same with CUDA graphs: one_process_graphs, grpc_graphs")
+    parser.add_argument("--hop_spin_us", type=int, default=_HOP_SPIN_US,
+                        help="over gRPC: how long threads that wait for a message of the hop stay awake")
     parser.add_argument("--distinct_layers", type=int, default=_DISTINCT_LAYERS)
     parser.add_argument("--memory", default="/dev/shm", help="folder that the checkpoint is written to")
     parser.add_argument("--time_s", type=float, default=600, help="for all of it")
