@@ -97,6 +97,12 @@ void AddSmall(ModelKernels* model, std::vector<Measurement>& all) {
     all.push_back({"combine_experts" + suffix, 0, 0, [=] { model->CombineExperts(rows); }});
     all.push_back({"rope_and_cache" + suffix, 0, 0, [=] { model->RopeAndCache(1, rows, rows); }});
   }
+  for (const int64_t rows : {1, 64}) {
+    const std::string suffix = absl::StrFormat(", %d rows", rows);
+    all.push_back({"sample_tokens" + suffix, 0, 0, [=] { model->SampleTokens(rows, 0, 1.0f); }});
+    all.push_back({"sample_tokens, top-k and top-p" + suffix, 0, 0,
+                   [=] { model->SampleTokens(rows, 40, 0.9f); }});
+  }
 }
 
 // Decode steps without their experts: what launches cost beside the kernels, where the host waits

@@ -15,6 +15,7 @@
 #include "kernels/rms_norm.h"
 #include "kernels/rope_and_cache.h"
 #include "kernels/route_topk.h"
+#include "kernels/sample_tokens.h"
 
 namespace tramontane {
 namespace {
@@ -158,6 +159,18 @@ void ModelKernels::RouteTopK(int64_t num_rows) {
   args.num_experts = kExperts;
   args.top_k = 2;
   backend_->RouteTopK(args);
+}
+
+void ModelKernels::SampleTokens(int64_t num_rows, int top_k, float top_p) {
+  const std::vector<TokenSampling> sampling(static_cast<size_t>(num_rows),
+                                            {uint64_t{1} << 52, 1.0f, top_k, top_p, 0.0f});
+  SampleTokensArgs args;
+  args.rows = logits_.as<float>();
+  args.sampling = sampling.data();
+  args.ids = expert_ids_.as<int32_t>();
+  args.num_rows = num_rows;
+  args.num_columns = kVocab;
+  backend_->SampleTokens(args);
 }
 
 void ModelKernels::CombineExperts(int64_t num_rows) {

@@ -30,6 +30,8 @@ class ModelKernels {
   void ExpertFfn(int64_t num_experts, int64_t rows_of_each);
   void RmsNorm(int64_t num_rows);
   void RouteTopK(int64_t num_rows);
+  // Of at most 64 rows of logits; 0 and 1: no top-k, no top-p.
+  void SampleTokens(int64_t num_rows, int top_k, float top_p);
   void CombineExperts(int64_t num_rows);
   // Sequences of `context` positions, of which the last `num_rows` are in the batch.
   void RopeAndCache(int64_t num_sequences, int64_t num_rows, int64_t context);
