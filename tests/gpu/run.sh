@@ -162,10 +162,13 @@ build_tests() {
   ninja -C "$BUILD" attention_worker tramontanectl integration_test golden_f32_test golden_bf16_test equality_test
 }
 
-# Reads and writes out of bounds over all tests; races in shared memory over a subset.
+# Reads and writes out of bounds over all tests; races in shared memory over a subset. racecheck does not follow the
+# barriers that cp.async.bulk completes to threads that then load from shared memory: it reports them as races, with
+# clusters of one block and barriers of its own block, too. The emulation checks those kernels' barriers.
 sanitize() {
-  local tool="$1" filter="$2"
-  compute-sanitizer --tool "$tool" --error-exitcode 1 "$BUILD/bin/cuda_kernels_test" \
+  local tool="$1" filter="$2" options=()
+  [[ "$tool" != racecheck ]] || options=(--kernel-name-exclude kns=WarpgroupRowsKernel)
+  compute-sanitizer --tool "$tool" --error-exitcode 1 "${options[@]}" "$BUILD/bin/cuda_kernels_test" \
     --gtest_brief=1 --gtest_filter="$filter"
 }
 export -f configure build_kernels build_servers build_tests sanitize architectures
