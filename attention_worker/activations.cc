@@ -4,10 +4,15 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/round_up.h"
+
 namespace tramontane {
 namespace {
 
 enum class Place { kOwn, kShared };
+
+// So that rows behind a routing are aligned as they were without it.
+constexpr size_t kRowAlignment = 64;
 
 struct ActivationSize {
   RowBuffer Activations::*buffer;
@@ -27,26 +32,31 @@ std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType c
   const auto qkv = static_cast<size_t>(config.num_heads + 2 * config.num_kv_heads) * head_dim;
   const auto top_k = static_cast<size_t>(config.top_k);
   const int64_t max_rows = options.max_rows;
-  const int64_t routed_rows = max_rows * (options.local_experts ? config.num_layers : 1);
   const int64_t logit_rows = std::min<int64_t>(max_rows, kMaxLogitRows);
   const size_t routing_row =
       config.num_experts * sizeof(float) + top_k * (sizeof(int32_t) + sizeof(float));
+  const int64_t routings = max_rows * config.num_layers;
+  const size_t normed_row =
+      hidden * compute_size + (options.local_experts ? 0 : RoundUp(routing_row, kRowAlignment));
   using A = Activations;
   std::vector<ActivationSize> sizes = {
       {&A::residual, Place::kOwn, hidden * sizeof(float), max_rows},
-      {&A::normed, Place::kOwn, hidden * compute_size, max_rows},
+      {&A::normed, Place::kOwn, normed_row, max_rows},
       {&A::qkv, Place::kOwn, qkv * sizeof(float), max_rows},
       {&A::attended, Place::kOwn, config.num_heads * head_dim * compute_size, max_rows},
-      {&A::routing, Place::kOwn, routing_row, routed_rows},
       {&A::moe_output, Place::kShared, hidden * sizeof(float), max_rows},
       {&A::logits, Place::kOwn, config.vocab_size * sizeof(float), logit_rows},
   };
   if (options.local_experts) {
+    sizes.push_back({&A::routing, Place::kOwn, routing_row, routings});
     sizes.push_back({&A::expert_rows, Place::kOwn, top_k * hidden * compute_size, max_rows});
   }
   if (!host_sees_memory) {
-    sizes.push_back({&A::sent_rows, Place::kShared, hidden * compute_size, max_rows});
-    sizes.push_back({&A::host_routing, Place::kShared, routing_row, routed_rows});
+    if (options.local_experts) {
+      sizes.push_back({&A::host_routing, Place::kShared, routing_row, routings});
+    } else {
+      sizes.push_back({&A::sent, Place::kShared, normed_row, max_rows});
+    }
     sizes.push_back({&A::layer_output, Place::kShared, hidden * sizeof(float), max_rows});
     sizes.push_back(
         {&A::host_logits, Place::kShared, config.vocab_size * sizeof(float), logit_rows});

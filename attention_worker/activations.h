@@ -27,16 +27,19 @@ struct RowBuffer {
 // Allocated once, for the largest batch. "compute" is the backend's compute dtype. What is marked
 // (host) is read by the host, too, once the backend has finished.
 struct Activations {
-  RowBuffer residual;     // [max_rows, hidden_size] float32
-  RowBuffer normed;       // [max_rows, hidden_size] compute: what enters a matrix product
-  RowBuffer qkv;          // [max_rows, (num_heads + 2 * num_kv_heads) * head_dim] float32
-  RowBuffer attended;     // [max_rows, num_heads * head_dim] compute
-  RowBuffer routing;      // [num_routings * max_rows] rows of what Routing points to
+  RowBuffer residual;  // [max_rows, hidden_size] float32
+  // [max_rows, hidden_size] compute: what enters a matrix product. With experts elsewhere the rows
+  // of a micro-batch are followed by their routing, so that one copy takes both to the host: row(i)
+  // is where those of the micro-batch that begins at row i begin.
+  RowBuffer normed;
+  RowBuffer qkv;       // [max_rows, (num_heads + 2 * num_kv_heads) * head_dim] float32
+  RowBuffer attended;  // [max_rows, num_heads * head_dim] compute
+  RowBuffer routing;   // [num_layers * max_rows] rows of what Routing points to; local experts only
   RowBuffer moe_output;   // (host) [max_rows, hidden_size] float32, written for a tracer only
   RowBuffer logits;       // [max_logit_rows, vocab_size] float32; (host) where it sees memory
   RowBuffer expert_rows;  // [max_rows, top_k, hidden_size] compute; local experts only
   // Where the host does not see the backend's memory, what it sees apart; elsewhere empty.
-  RowBuffer sent_rows;     // (host) of `normed`, for experts elsewhere
+  RowBuffer sent;          // (host) of `normed`, with experts elsewhere
   RowBuffer host_routing;  // (host) of `routing`
   RowBuffer layer_output;  // (host) of `residual`, written for a tracer only
   RowBuffer host_logits;   // (host) of `logits`

@@ -102,9 +102,8 @@ void Decoder::RunAttention(int layer, const MicroBatch& rows) {
 }
 
 absl::Status Decoder::SendToExperts(int layer, MicroBatch& rows, absl::Time deadline) {
-  const std::byte* const sent_rows =
-      ForHost(activations_.normed, activations_.sent_rows, rows.first_row, rows.num_rows);
-  CopyRoutingToHost(rows);
+  const std::byte* const sent_rows =  // and their routing
+      ForHost(activations_.normed, activations_.sent, rows.first_row, rows.num_rows);
   const absl::Status finished = Finish();
   if (!finished.ok()) return finished;
   const absl::Status routed = CheckRouting(layer, rows);
@@ -156,13 +155,14 @@ void Decoder::QueueLogits(std::span<const LogitRow> rows) {
   for (size_t begin = 0; begin < rows.size();) {
     size_t end = begin + 1;
     while (end < rows.size() && rows[end].row == rows[end - 1].row + 1) ++end;
-    backend_->RmsNorm({.input = activations_.residual.row<float>(rows[begin].row),
-                       .weight = parts_.weights->final_norm.as<float>(),
-                       .output = activations_.normed.row(static_cast<int64_t>(begin)),
-                       .output_dtype = compute_dtype_,
-                       .num_tokens = static_cast<int64_t>(end - begin),
-                       .hidden_size = config_.hidden_size,
-                       .epsilon = config_.rms_norm_eps});
+    backend_->RmsNorm(
+        {.input = activations_.residual.row<float>(rows[begin].row),
+         .weight = parts_.weights->final_norm.as<float>(),
+         .output = activations_.normed.row(0) + NormedBytes(static_cast<int64_t>(begin)),
+         .output_dtype = compute_dtype_,
+         .num_tokens = static_cast<int64_t>(end - begin),
+         .hidden_size = config_.hidden_size,
+         .epsilon = config_.rms_norm_eps});
     begin = end;
   }
   backend_->MatMul({.input = activations_.normed.row(0),
@@ -299,22 +299,31 @@ LayerTrace Decoder::Trace(int layer, const MicroBatch& rows) const {
 }
 
 Routing Decoder::RoutingOf(int layer, const MicroBatch& rows) const {
-  return RoutingIn(activations_.routing, layer, rows);
+  return RoutingIn(activations_.routing, activations_.normed, layer, rows);
 }
 
 Routing Decoder::HostRoutingOf(int layer, const MicroBatch& rows) const {
-  return RoutingIn(backend_->host_sees_memory() ? activations_.routing : activations_.host_routing,
-                   layer, rows);
+  if (backend_->host_sees_memory()) return RoutingOf(layer, rows);
+  return RoutingIn(activations_.host_routing, activations_.sent, layer, rows);
 }
 
-Routing Decoder::RoutingIn(const RowBuffer& buffer, int layer, const MicroBatch& rows) const {
-  const int64_t index = parts_.local_experts != nullptr ? layer : 0;
-  return RoutingAt(buffer.row(rows.first_row), index, num_routings(), rows.num_rows, config_);
+Routing Decoder::RoutingIn(const RowBuffer& of_layers, const RowBuffer& behind_rows, int layer,
+                           const MicroBatch& rows) const {
+  if (parts_.local_experts != nullptr) {
+    return RoutingAt(of_layers.row(rows.first_row), layer, config_.num_layers, rows.num_rows,
+                     config_);
+  }
+  return RoutingAt(behind_rows.row(rows.first_row) + NormedBytes(rows.num_rows), 0, 1,
+                   rows.num_rows, config_);
+}
+
+int64_t Decoder::NormedBytes(int64_t num_rows) const {
+  return num_rows * config_.hidden_size * static_cast<int64_t>(DTypeSize(compute_dtype_));
 }
 
 void Decoder::CopyRoutingToHost(const MicroBatch& rows) {
   ForHost(activations_.routing, activations_.host_routing, rows.first_row,
-          num_routings() * rows.num_rows);
+          config_.num_layers * rows.num_rows);
 }
 
 const std::byte* Decoder::ForHost(const RowBuffer& own, const RowBuffer& copies, int64_t first_row,

@@ -107,14 +107,17 @@ class Decoder {
   // Where operations write the rows' routing, and where the host reads it once it is copied.
   Routing RoutingOf(int layer, const MicroBatch& rows) const;
   Routing HostRoutingOf(int layer, const MicroBatch& rows) const;
-  Routing RoutingIn(const RowBuffer& buffer, int layer, const MicroBatch& rows) const;
-  // Of the rows' layer, or with local experts of all layers.
+  // With local experts among those of all layers, else behind the rows themselves.
+  Routing RoutingIn(const RowBuffer& of_layers, const RowBuffer& behind_rows, int layer,
+                    const MicroBatch& rows) const;
+  // Of `num_rows` rows that enter a matrix product.
+  int64_t NormedBytes(int64_t num_rows) const;
+  // With local experts: of all layers.
   void CopyRoutingToHost(const MicroBatch& rows);
   // Where the host reads the rows of `own` once all is finished: there, or in `copies`, to which
   // they are queued to go.
   const std::byte* ForHost(const RowBuffer& own, const RowBuffer& copies, int64_t first_row,
                            int64_t num_rows);
-  int64_t num_routings() const { return parts_.local_experts != nullptr ? config_.num_layers : 1; }
   absl::Status Finish();
 
   const MixtralConfig config_;
