@@ -1,6 +1,7 @@
 #include "kernels/token_sampler.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "kernels/backend.h"
 #include "kernels/finite_rows.h"
@@ -29,10 +30,11 @@ int32_t TokenSampler::Sample(std::span<const float> logits, const TokenSampling&
   // max_element keeps the first of equals.
   const auto greatest = std::max_element(logits.begin(), logits.end());
   if (sampling.temperature == 0.0f) return static_cast<int32_t>(greatest - logits.begin());
-  candidates_.clear();
+  candidates_.resize(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
     const auto id = static_cast<int32_t>(i);
-    candidates_.push_back({.key = LikelihoodKey(logits[i], id), .weight = 0, .id = id});
+    candidates_[i].key = LikelihoodKey(logits[i], id);
+    candidates_[i].id = id;
   }
   if (sampling.top_k > 0) KeepTopK(sampling.top_k);
   for (Candidate& candidate : candidates_) {
@@ -51,10 +53,11 @@ int32_t TokenSampler::Sample(std::span<const float> logits, const TokenSampling&
 void TokenSampler::KeepTopK(int top_k) {
   const auto count = static_cast<size_t>(top_k);
   if (count >= candidates_.size()) return;
-  selection_ = candidates_;
-  const auto last = selection_.begin() + static_cast<std::ptrdiff_t>(count) - 1;
-  std::nth_element(selection_.begin(), last, selection_.end(), Likelier<Candidate>);
-  std::erase_if(candidates_, [key = last->key](const Candidate& one) { return one.key < key; });
+  const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
+  std::nth_element(candidates_.begin(), end - 1, candidates_.end(), Likelier<Candidate>);
+  candidates_.erase(end, candidates_.end());
+  std::sort(candidates_.begin(), candidates_.end(),
+            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
 }
 
 void TokenSampler::KeepTopP(float top_p) {
