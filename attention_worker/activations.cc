@@ -36,8 +36,8 @@ std::vector<ActivationSize> ActivationSizes(const MixtralConfig& config, DType c
   const size_t routing_row =
       config.num_experts * sizeof(float) + top_k * (sizeof(int32_t) + sizeof(float));
   const int64_t routings = max_rows * config.num_layers;
-  const size_t normed_row =
-      hidden * compute_size + (options.local_experts ? 0 : RoundUp(routing_row, kRowAlignment));
+  const size_t normed_row = RoundUp(hidden * compute_size, sizeof(float)) +
+                            (options.local_experts ? 0 : RoundUp(routing_row, kRowAlignment));
   using A = Activations;
   std::vector<ActivationSize> sizes = {
       {&A::residual, Place::kOwn, hidden * sizeof(float), max_rows},

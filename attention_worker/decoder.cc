@@ -15,6 +15,7 @@
 #include "kernels/paged_attention.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope_and_cache.h"
+#include "kernels/round_up.h"
 #include "kernels/route_topk.h"
 #include "kernels/routed_experts.h"
 #include "kernels/sample_tokens.h"
@@ -313,8 +314,8 @@ Routing Decoder::RoutingIn(const RowBuffer& of_layers, const RowBuffer& behind_r
     return RoutingAt(of_layers.row(rows.first_row), layer, config_.num_layers, rows.num_rows,
                      config_);
   }
-  return RoutingAt(behind_rows.row(rows.first_row) + NormedBytes(rows.num_rows), 0, 1,
-                   rows.num_rows, config_);
+  const auto behind = RoundUp(NormedBytes(rows.num_rows), sizeof(float));
+  return RoutingAt(behind_rows.row(rows.first_row) + behind, 0, 1, rows.num_rows, config_);
 }
 
 int64_t Decoder::NormedBytes(int64_t num_rows) const {

@@ -21,7 +21,7 @@ constexpr int64_t kMaxWidth = 1 << 20;
 constexpr int64_t kMaxHeads = 1 << 14;
 constexpr int64_t kMaxLayers = 1 << 12;
 constexpr int64_t kMaxExperts = 1 << 12;
-constexpr int64_t kMaxVocab = 1 << 24;
+constexpr int64_t kMaxVocab = (1 << 23) - 1;  // of more, weights may not add up (sampling_weight.h)
 constexpr int64_t kMaxContext = 1 << 30;
 
 void CheckArchitecture(JsonFields* fields) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <random>
 #include <vector>
 
@@ -93,6 +92,8 @@ TEST_P(SampleTokensTest, DrawsTheTokenOfTheContract) {
     kinds.resize(static_cast<size_t>(n > 2000 ? 12 : 60));
     kinds[0] = {0, 1.0f};
     kinds[1] = {kRandomBits - 1, 1.0f};
+    kinds[2] = {random() % kRandomBits, 0.7f, 40, 0.9f, 0.01f};
+    kinds[3] = {random() % kRandomBits, 1.0f, 0, 0.999f, 0.0f};
     std::normal_distribution<float> logit(0.0f, 3.0f);
     std::vector<float> rows;
     for (int64_t i = 0; i < n * static_cast<int64_t>(kinds.size()); ++i) {
@@ -111,13 +112,12 @@ TEST_P(SampleTokensTest, DrawsTheTokenOfTheContract) {
 
 TEST_P(SampleTokensTest, EqualAndExtremeLogits) {
   constexpr float kMax = std::numeric_limits<float>::max();
-  const std::vector<std::vector<float>> kRows = {
-      std::vector<float>(600, 0.25f), std::vector<float>(600, -0.0f), {}, {}};
   std::vector<float> mixed(600, -kMax), zeros(600, 0.0f);
   for (size_t i = 0; i < 600; i += 7) mixed[i] = kMax;
   for (size_t i = 0; i < 600; i += 2) zeros[i] = -0.0f;
   std::mt19937_64 random(5);
-  for (std::vector<float> row : {kRows[0], kRows[1], mixed, zeros}) {
+  for (const std::vector<float>& row :
+       {std::vector<float>(600, 0.25f), std::vector<float>(600, -0.0f), mixed, zeros}) {
     for (const TokenSampling sampling :
          {TokenSampling{random() % kRandomBits, 1.0f, 5},
           TokenSampling{random() % kRandomBits, 1.0f, 0, 0.5f},

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -50,6 +51,21 @@ TEST_F(HopSpinTest, WhatComesWhileAPollSpinsIsFound) {
   std::thread signaller([this] { Signal(); });
   EXPECT_EQ(Wait(-1), 1);
   signaller.join();
+}
+
+// A poll that sleeps takes some microseconds of its processor.
+TEST_F(HopSpinTest, APollStaysAwakeAsLongAsItIsTold) {
+  const auto processor_time = [] {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return absl::DurationFromTimespec(now);
+  };
+  SetPollSpin(absl::Minutes(10));
+  const absl::Duration start = processor_time();
+  for (int i = 0; i < 20 && processor_time() - start < absl::Milliseconds(5); ++i) {
+    EXPECT_EQ(Wait(50), 0);
+  }
+  EXPECT_GE(processor_time() - start, absl::Milliseconds(5));
 }
 
 TEST_F(HopSpinTest, WhatComesLaterWakesThePoll) {
