@@ -118,7 +118,7 @@ TEST_F(LoadClientTest, DeadlinesAreCountedByTheirStatus) {
   EXPECT_EQ(output.exit_code, kExitOk) << output.stderr_text;
   const json point = Report()["points"][0];
   EXPECT_EQ(point["requests"]["failed"], 2);
-  EXPECT_EQ(point["errors"]["DEADLINE_EXCEEDED"]["count"], 2);
+  EXPECT_EQ(point["errors"]["DEADLINE_EXCEEDED"]["count"], 2) << point["errors"].dump();
 }
 
 TEST_F(LoadClientTest, CtrlCEndsTheRunAndStillReports) {
