@@ -20,9 +20,9 @@ constexpr uint64_t LikelihoodKey(float logit, int32_t id) {
 inline constexpr uint64_t kWeightOfGreatest = uint64_t{1} << 40;
 
 // exp((logit - greatest) / temperature) in units of 1 / kWeightOfGreatest, to about 2^-22 of the
-// exponential of the float32 quotient and rounded down: 0 below a unit. `temperature` is above 0. Without fused operations, which
-// the library is compiled without, the same integer everywhere. The polynomial is that of expf in
-// Moshier's Cephes library.
+// exponential of the float32 quotient and rounded down: 0 below a unit. `temperature` is above 0.
+// Without fused operations, which the library is compiled without, the same integer everywhere. The
+// polynomial is that of expf in Moshier's Cephes library.
 constexpr uint64_t SamplingWeight(float logit, float greatest, float temperature) {
   const float x = (logit - greatest) / temperature;
   if (!(x > -28.0f)) return 0;
