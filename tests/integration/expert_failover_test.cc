@@ -101,12 +101,14 @@ TEST_F(ExpertFailoverTest, NoRequestNoticesAReplicaThatShutsDown) {
 TEST_F(ExpertFailoverTest, RequestsWaitForTheLastReplicaToComeBack) {
   Start({"all"});
   const std::string address = cluster_->workers()[0].address;
-  StoryStreams streams(*cluster_, kStreams, kTokens);
+  // Long enough that they still run when this thread is late to kill.
+  StoryStreams streams(*cluster_, kStreams, 2 * kTokens);
   streams.AwaitBegun();
   worker(0).Signal(SIGKILL);
   const absl::Time deadline = absl::Now() + absl::Seconds(60);
   while (Metric("tramontane_expert_waiting") == 0) {
-    ASSERT_LT(absl::Now(), deadline) << "no request waits for the killed worker";
+    ASSERT_LT(absl::Now(), deadline) << "no request waits for the killed worker, of "
+                                     << Metric("tramontane_num_requests_running") << " that run";
   }
   const absl::StatusOr<std::unique_ptr<ChildProcess>> next = ChildProcess::Start(
       "expert_worker",
