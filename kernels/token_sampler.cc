@@ -14,11 +14,6 @@ namespace {
 // Among so many candidates top-p finds its last one by sorting.
 constexpr size_t kFewEnoughToSort = 64;
 
-template <typename Candidate>
-bool Likelier(const Candidate& a, const Candidate& b) {
-  return a.key > b.key;
-}
-
 }  // namespace
 
 TokenSampler::TokenSampler(int64_t vocab_size) {
@@ -50,20 +45,24 @@ int32_t TokenSampler::Sample(std::span<const float> logits, const TokenSampling&
   return Draw(sampling.random);
 }
 
+uint64_t TokenSampler::TotalWeight() const {
+  uint64_t total = 0;
+  for (const Candidate& candidate : candidates_) total += candidate.weight;
+  return total;
+}
+
 void TokenSampler::KeepTopK(int top_k) {
   const auto count = static_cast<size_t>(top_k);
   if (count >= candidates_.size()) return;
   const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
-  std::nth_element(candidates_.begin(), end - 1, candidates_.end(), Likelier<Candidate>);
+  std::nth_element(candidates_.begin(), end - 1, candidates_.end(), Likelier);
   candidates_.erase(end, candidates_.end());
   std::sort(candidates_.begin(), candidates_.end(),
             [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
 }
 
 void TokenSampler::KeepTopP(float top_p) {
-  uint64_t total = 0;
-  for (const Candidate& candidate : candidates_) total += candidate.weight;
-  const uint64_t key = KeyThatReaches(TopPWeight(total, top_p));
+  const uint64_t key = KeyThatReaches(TopPWeight(TotalWeight(), top_p));
   std::erase_if(candidates_, [key](const Candidate& one) { return one.key < key; });
 }
 
@@ -77,7 +76,7 @@ uint64_t TokenSampler::KeyThatReaches(uint64_t wanted) {
   uint64_t before = 0;
   while (end - begin > kFewEnoughToSort) {
     const size_t middle = begin + (end - begin) / 2;
-    std::nth_element(at(begin), at(middle), at(end), Likelier<Candidate>);
+    std::nth_element(at(begin), at(middle), at(end), Likelier);
     uint64_t upper = 0;
     for (size_t i = begin; i < middle; ++i) upper += selection_[i].weight;
     if (before + upper >= wanted) {
@@ -87,7 +86,7 @@ uint64_t TokenSampler::KeyThatReaches(uint64_t wanted) {
       begin = middle;
     }
   }
-  std::sort(at(begin), at(end), Likelier<Candidate>);
+  std::sort(at(begin), at(end), Likelier);
   while (begin + 1 < end) {
     before += selection_[begin].weight;
     if (before >= wanted) break;
@@ -97,8 +96,7 @@ uint64_t TokenSampler::KeyThatReaches(uint64_t wanted) {
 }
 
 int32_t TokenSampler::Draw(uint64_t random) const {
-  uint64_t total = 0;
-  for (const Candidate& candidate : candidates_) total += candidate.weight;
+  const uint64_t total = TotalWeight();
   TRAMONTANE_CHECK(total > 0);  // the greatest logit is left whatever is kept
   uint64_t left = DrawnUnit(total, random);
   for (const Candidate& candidate : candidates_) {

@@ -31,6 +31,9 @@ class TokenSampler {
     int32_t id = 0;
   };
 
+  static bool Likelier(const Candidate& a, const Candidate& b) { return a.key > b.key; }
+
+  uint64_t TotalWeight() const;  // of the candidates
   // Both leave the others in the order of their ids.
   void KeepTopK(int top_k);
   void KeepTopP(float top_p);

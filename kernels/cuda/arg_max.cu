@@ -25,10 +25,8 @@ __global__ void __launch_bounds__(kThreads) ArgMaxKernel(const ArgMaxArgs args) 
 }  // namespace
 
 void ArgMax(Context& context, const ArgMaxArgs& args) {
-  const bool vectors =
-      args.num_columns % 4 == 0 && reinterpret_cast<uintptr_t>(args.rows) % 16 == 0;
   Launch(context, "ArgMax", Blocks(args.num_rows, kThreads),
-         vectors ? &ArgMaxKernel<4> : &ArgMaxKernel<1>, args);
+         AreVectors(args.rows, args.num_columns) ? &ArgMaxKernel<4> : &ArgMaxKernel<1>, args);
 }
 
 }  // namespace tramontane::cuda

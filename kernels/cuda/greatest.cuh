@@ -68,6 +68,11 @@ __device__ __forceinline__ Greatest GreatestOfThread(const float* row, int64_t n
   return greatest;
 }
 
+// Whether rows may be read four columns at a time.
+inline bool AreVectors(const float* rows, int64_t num_columns) {
+  return num_columns % 4 == 0 && reinterpret_cast<uintptr_t>(rows) % 16 == 0;
+}
+
 // Of the row, in the threads of the first warp. Both arrays: [32], shared.
 template <int kThreads, int kWidth>
 __device__ __forceinline__ Greatest GreatestOfRow(const float* row, int64_t num_columns,

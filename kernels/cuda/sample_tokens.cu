@@ -176,13 +176,11 @@ void SampleTokens(Context& context, const SampleTokensArgs& args) {
   if (args.num_rows == 0) return;
   auto* const sampling = context.StageArray<TokenSampling>(args.num_rows);
   for (int64_t r = 0; r < args.num_rows; ++r) sampling[r] = args.sampling[r];
-  const bool vectors =
-      args.num_columns % 4 == 0 && reinterpret_cast<uintptr_t>(args.rows) % 16 == 0;
   SampleTokensArgs staged = args;
   staged.sampling = nullptr;
   Launch(context, "SampleTokens", Blocks(args.num_rows, kThreads),
-         vectors ? &SampleTokensKernel<4> : &SampleTokensKernel<1>, staged,
-         static_cast<const TokenSampling*>(sampling));
+         AreVectors(args.rows, args.num_columns) ? &SampleTokensKernel<4> : &SampleTokensKernel<1>,
+         staged, static_cast<const TokenSampling*>(sampling));
 }
 
 }  // namespace tramontane::cuda

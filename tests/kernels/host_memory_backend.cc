@@ -207,24 +207,22 @@ class HostMemoryBackend final : public Backend {
   }
 
   void SampleTokens(const SampleTokensArgs& args) override {
-    Places places = NewPlaces();
-    SampleTokensArgs placed = args;
-    placed.rows = places.Place(args.rows, args.num_rows * args.num_columns);
-    placed.ids = places.Place(args.ids, args.num_rows);
-    inner_->SampleTokens(placed);
-    places.Return();
+    RunOnLogits(args, &Backend::SampleTokens);
   }
-
-  void ArgMax(const ArgMaxArgs& args) override {
-    Places places = NewPlaces();
-    ArgMaxArgs placed = args;
-    placed.rows = places.Place(args.rows, args.num_rows * args.num_columns);
-    placed.ids = places.Place(args.ids, args.num_rows);
-    inner_->ArgMax(placed);
-    places.Return();
-  }
+  void ArgMax(const ArgMaxArgs& args) override { RunOnLogits(args, &Backend::ArgMax); }
 
  private:
+  // An operation from rows of logits to an id each.
+  template <typename Args>
+  void RunOnLogits(const Args& args, void (Backend::*operation)(const Args&)) {
+    Places places = NewPlaces();
+    Args placed = args;
+    placed.rows = places.Place(args.rows, args.num_rows * args.num_columns);
+    placed.ids = places.Place(args.ids, args.num_rows);
+    ((*inner_).*operation)(placed);
+    places.Return();
+  }
+
   Places NewPlaces() { return Places(inner_.get(), ++num_operations_ % 2 == 0); }
 
   static void* PlaceElements(Places& places, void* host, int64_t count, DType dtype) {

@@ -41,6 +41,11 @@ class HopSpinTest : public ::testing::Test {
     epoll_event found;
     return epoll_wait(epoll_, &found, 1, timeout_ms);
   }
+  void ExpectASignalIsFound() {
+    std::thread signaller([this] { Signal(); });
+    EXPECT_EQ(Wait(-1), 1);
+    signaller.join();
+  }
 
   const int epoll_ = epoll_create1(0);
   const int event_ = eventfd(0, 0);
@@ -48,9 +53,7 @@ class HopSpinTest : public ::testing::Test {
 
 TEST_F(HopSpinTest, WhatComesWhileAPollSpinsIsFound) {
   SetPollSpin(absl::Minutes(10));
-  std::thread signaller([this] { Signal(); });
-  EXPECT_EQ(Wait(-1), 1);
-  signaller.join();
+  ExpectASignalIsFound();
 }
 
 // A poll that sleeps takes some microseconds of its processor.
@@ -70,9 +73,7 @@ TEST_F(HopSpinTest, APollStaysAwakeAsLongAsItIsTold) {
 
 TEST_F(HopSpinTest, WhatComesLaterWakesThePoll) {
   SetPollSpin(absl::Microseconds(1));
-  std::thread signaller([this] { Signal(); });
-  EXPECT_EQ(Wait(-1), 1);
-  signaller.join();
+  ExpectASignalIsFound();
 }
 
 TEST_F(HopSpinTest, APollEndsAtItsTime) {
