@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "attention_worker/arrival_pump.h"
 #include "attention_worker/expert_client.h"
 
 namespace tramontane {
@@ -24,8 +25,8 @@ struct ArrivedAnswer {
 // Filled by the clients' callbacks from any thread, emptied by the step thread. Thread-safe.
 class AnswerBox {
  public:
-  // `spin`: for how long TakeUntil looks before it sleeps.
-  explicit AnswerBox(absl::Duration spin = absl::ZeroDuration()) : spin_(spin) {}
+  // `pump`: brings answers in, not alone; it outlives the box. Null: only others do.
+  explicit AnswerBox(ArrivalPump* pump = nullptr) : pump_(pump) {}
 
   // False, and the answer is dropped, once the box is closed.
   bool Put(size_t batch, absl::StatusOr<ExpertBatchResult> answer);
@@ -41,17 +42,19 @@ class AnswerBox {
     return failed_ || arrived_.size() >= wanted_;
   }
 
-  // Waits awake while there is not enough, for `spin_` and until `until` at most.
-  void Spin(absl::Time until) const;
+  // Waits until there may be enough, for `left` at most.
+  void Wait(std::unique_lock<std::mutex>& lock, absl::Duration left)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const absl::Duration spin_;
+  ArrivalPump* const pump_;
   std::atomic<bool> ready_{false};  // Enough(), or was a moment ago
 
   std::mutex mutex_;
   std::condition_variable enough_;
   std::vector<ArrivedAnswer> arrived_ ABSL_GUARDED_BY(mutex_);
   size_t wanted_ ABSL_GUARDED_BY(mutex_) = 1;
-  bool failed_ ABSL_GUARDED_BY(mutex_) = false;  // one of those arrived
+  bool failed_ ABSL_GUARDED_BY(mutex_) = false;   // one of those arrived
+  bool pumping_ ABSL_GUARDED_BY(mutex_) = false;  // the taker is in the pump
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -35,10 +35,6 @@ absl::Status CheckOptions(const AttentionWorkerOptions& options) {
         absl::StrCat("expert_timeout_ms, expert_wait_timeout_ms: expected 0 (none) or more, found ",
                      options.expert_timeout_ms, ", ", options.expert_wait_timeout_ms));
   }
-  if (options.answer_spin_us < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("answer_spin_us: expected 0 or more, found ", options.answer_spin_us));
-  }
   if (!(options.hedge_after >= 0)) {
     return absl::InvalidArgumentError(
         absl::StrCat("hedge_after: expected 0 (never) or more, found ", options.hedge_after));
@@ -108,7 +104,7 @@ absl::Status LocalAttentionWorker::Build(Backend* backend, ExpertDirectory* dire
           .expert_wait_timeout = absl::Milliseconds(options_.expert_wait_timeout_ms),
           .expert_wait_slice = absl::Milliseconds(options_.expert_wait_slice_ms),
           .hedge_after = options_.hedge_after,
-          .answer_spin = absl::Microseconds(options_.answer_spin_us)});
+          .arrivals = options_.arrivals});
   absl::StatusOr<std::unique_ptr<Decoder>> decoder =
       Decoder::Create(config_,
                       {.weights = &weights_,

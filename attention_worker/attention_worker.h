@@ -8,6 +8,7 @@
 #include <span>
 
 #include "absl/status/statusor.h"
+#include "attention_worker/arrival_pump.h"
 #include "attention_worker/attention_client.h"
 #include "attention_worker/expert_directory.h"
 #include "attention_worker/local_experts.h"
@@ -34,8 +35,9 @@ struct AttentionWorkerOptions {
   int64_t expert_wait_slice_ms = 1'000;
   // Times the expected latency of a batch after which a second worker gets its rows too; 0: never.
   double hedge_after = 0;
-  // For how long a step looks for the experts' answers before it sleeps; 0: it sleeps at once.
-  int64_t answer_spin_us = 0;
+  // Brings the experts' answers in while a step waits for them; it outlives the worker. Null: only
+  // other threads do.
+  ArrivalPump* arrivals = nullptr;
   // All experts of the model, packed by the attention's own backend; they outlive the worker. Null:
   // the directory's.
   const LocalExperts* local_experts = nullptr;

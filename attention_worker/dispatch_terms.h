@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/time/time.h"
+#include "attention_worker/arrival_pump.h"
 #include "attention_worker/expert_directory.h"
 #include "attention_worker/expert_wait.h"
 #include "attention_worker/row_buffer_pool.h"
@@ -27,8 +28,8 @@ struct ExpertDispatcherOptions {
   absl::Duration expert_wait_slice = absl::Seconds(1);
   // Times the expected latency of a batch after which a second worker gets its rows too; 0: never.
   double hedge_after = 0;
-  // For how long the step thread looks for answers before it sleeps.
-  absl::Duration answer_spin;
+  // Brings answers in while the step thread waits for them. Null: only other threads do.
+  ArrivalPump* arrivals = nullptr;
 };
 
 // The step thread's, but for late_answers and step_limit.

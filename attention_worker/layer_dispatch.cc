@@ -35,7 +35,7 @@ LayerDispatch::LayerDispatch(DispatchTerms* terms, const RoutedTokens& routed,
                              const std::byte* rows, absl::Time deadline)
     : terms_(terms),
       routed_(routed),
-      rows_{routed.layer, rows, std::make_shared<AnswerBox>(terms->options.answer_spin)},
+      rows_{routed.layer, rows, std::make_shared<AnswerBox>(terms->options.arrivals)},
       deadline_(deadline) {
   num_missing_ = static_cast<size_t>(routed.num_tokens * routed.top_k);
   result_.expert_rows.resize(num_missing_);

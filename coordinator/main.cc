@@ -34,6 +34,7 @@
 #include "coordinator/served_model.h"
 #include "kernels/backend.h"
 #include "kernels/create_backend.h"
+#include "kernels/processor_count.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
@@ -343,7 +344,6 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
     return RunScheduler(registry, *model, attention, security, &metrics, &readiness);
   }
   const HostedAttentionOptions options = HostedAttentionFlags(security.cluster);
-  SetPollSpin(absl::Microseconds(options.attention.answer_spin_us));
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
   model->backend = std::string((*backend)->name());
@@ -374,6 +374,7 @@ int Main(int argc, char** argv) {
   }
   const absl::Status flags = CheckFlags();
   if (!flags.ok()) return ExitWith(flags);
+  if (!AttentionIsRemote()) PollOwnConnections(ProcessorCount());
   const absl::StatusOr<Security> security = SecurityFromFlags();
   if (!security.ok()) return ExitWith(security.status());
   const absl::StatusOr<std::unique_ptr<HealthPort>> health =

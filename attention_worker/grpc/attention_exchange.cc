@@ -19,13 +19,14 @@ absl::StatusCode CodeOf(uint32_t code) {
 
 }  // namespace
 
-std::shared_ptr<AttentionExchange> AttentionExchange::Open(const std::string& address,
+std::shared_ptr<AttentionExchange> AttentionExchange::Open(StreamPump* pump,
+                                                           const std::string& address,
                                                            std::shared_ptr<grpc::Channel> channel,
                                                            std::function<void()> on_change) {
   std::shared_ptr<AttentionExchange> exchange(new AttentionExchange(address, std::move(on_change)));
   // The stream's callbacks keep the exchange, and the exchange the stream, until on_closed.
   exchange->stream_ = MessageStream::Create(
-      std::move(channel), kRunMethod,
+      pump, std::move(channel), kRunMethod,
       {[exchange](grpc::ByteBuffer message) { exchange->OnMessage(std::move(message)); },
        [exchange](const absl::Status& status, std::shared_ptr<grpc::Channel> closed) {
          exchange->OnClosed(status, std::move(closed));

@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "attention_worker/attention_client.h"
 #include "attention_worker/grpc/message_stream.h"
+#include "attention_worker/grpc/stream_pump.h"
 #include "proto/attention.pb.h"
 
 namespace tramontane {
@@ -26,9 +27,10 @@ namespace tramontane {
 // Thread-safe; one Call at a time. Every status names the worker.
 class AttentionExchange : public std::enable_shared_from_this<AttentionExchange> {
  public:
-  // Opens the stream. `on_change` is called from gRPC's threads, without locks, whenever
-  // readiness() may have changed; it must neither block nor destroy anything of gRPC's.
-  static std::shared_ptr<AttentionExchange> Open(const std::string& address,
+  // Opens the stream. `on_change` is called by whoever polls the pump, without locks, whenever
+  // readiness() may have changed; it must neither block nor destroy anything of gRPC's. The pump
+  // outlives AwaitEnd.
+  static std::shared_ptr<AttentionExchange> Open(StreamPump* pump, const std::string& address,
                                                  std::shared_ptr<grpc::Channel> channel,
                                                  std::function<void()> on_change);
 

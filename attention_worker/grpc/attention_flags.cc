@@ -132,7 +132,7 @@ HostedAttentionOptions HostedAttentionFlags(std::shared_ptr<const TlsIdentity> i
   options.attention.expert_timeout_ms = absl::GetFlag(FLAGS_expert_timeout_ms);
   options.attention.expert_wait_timeout_ms = absl::GetFlag(FLAGS_expert_wait_timeout_ms);
   options.attention.hedge_after = absl::GetFlag(FLAGS_hedge_after);
-  options.attention.answer_spin_us = absl::ToInt64Microseconds(HopSpinFromFlag(ProcessorCount()));
+  options.answer_spin = HopSpinFromFlag(ProcessorCount());
   options.allow_mixed_backends = absl::GetFlag(FLAGS_allow_mixed_backends);
   options.experts_in_process = absl::GetFlag(FLAGS_experts_in_process);
   options.expert_tls = WorkerTls(std::move(identity));

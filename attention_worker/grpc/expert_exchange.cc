@@ -42,14 +42,14 @@ struct AnswerOwner {
 }  // namespace
 
 std::shared_ptr<ExpertExchange> ExpertExchange::Open(
-    const std::string& address, ExpertWorkerDescription description,
+    StreamPump* pump, const std::string& address, ExpertWorkerDescription description,
     std::shared_ptr<grpc::Channel> channel,
     std::function<void(const absl::Status&)> on_disconnect) {
   std::shared_ptr<ExpertExchange> exchange(
       new ExpertExchange(address, std::move(description), std::move(on_disconnect)));
   // The stream's callbacks keep the exchange, and the exchange the stream, until on_closed.
   exchange->stream_ = MessageStream::Create(
-      std::move(channel), kExecuteMethod,
+      pump, std::move(channel), kExecuteMethod,
       {[exchange](const grpc::ByteBuffer& message) { exchange->OnMessage(message); },
        [exchange](const absl::Status& status, std::shared_ptr<grpc::Channel> closed) {
          exchange->OnClosed(status, std::move(closed));

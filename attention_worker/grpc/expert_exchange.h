@@ -21,17 +21,19 @@
 #include "attention_worker/expert_client.h"
 #include "attention_worker/grpc/flight_table.h"
 #include "attention_worker/grpc/message_stream.h"
+#include "attention_worker/grpc/stream_pump.h"
 #include "proto/wire/expert_result.h"
 #include "proto/wire/message.h"
 
 namespace tramontane {
 
-// Thread-safe. Answers and the end of the stream are delivered from gRPC's threads, deadlines from
-// Run's.
+// Thread-safe. Answers and the end of the stream are delivered by whoever polls the pump, deadlines
+// by Run's thread.
 class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
  public:
+  // The pump outlives Run.
   static std::shared_ptr<ExpertExchange> Open(
-      const std::string& address, ExpertWorkerDescription description,
+      StreamPump* pump, const std::string& address, ExpertWorkerDescription description,
       std::shared_ptr<grpc::Channel> channel,
       std::function<void(const absl::Status&)> on_disconnect);
 

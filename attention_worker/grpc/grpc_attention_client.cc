@@ -63,7 +63,7 @@ absl::StatusOr<std::shared_ptr<AttentionExchange>> GrpcAttentionClient::Connect(
   const absl::Status agreed = CheckAttentionDescription(address_, *description, options_.expected);
   if (!agreed.ok()) return agreed;
   std::shared_ptr<AttentionExchange> exchange =
-      AttentionExchange::Open(address_, std::move(channel), options_.on_change);
+      AttentionExchange::Open(&pump_, address_, std::move(channel), options_.on_change);
   v1::AttentionRequest request;
   request.mutable_open()->set_coordinator_id(options_.coordinator_id);
   const absl::StatusOr<v1::AttentionAnswer> opened =

@@ -19,6 +19,7 @@
 #include "attention_worker/grpc/attention_description.h"
 #include "attention_worker/grpc/attention_exchange.h"
 #include "attention_worker/grpc/backoff.h"
+#include "attention_worker/grpc/stream_pump.h"
 #include "attention_worker/grpc/worker_channel.h"
 #include "proto/serving/tls_client.h"
 
@@ -98,6 +99,7 @@ class GrpcAttentionClient final : public AttentionClient {
   absl::Time steps_end_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
+  StreamPump pump_;
   std::thread thread_;  // last: it uses all of the above
 };
 

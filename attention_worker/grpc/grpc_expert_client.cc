@@ -13,8 +13,10 @@ namespace {
 // An ExpertExchange and the thread that keeps its deadlines.
 class GrpcExpertClient final : public ExpertClient {
  public:
-  explicit GrpcExpertClient(std::shared_ptr<ExpertExchange> exchange)
-      : exchange_(std::move(exchange)), thread_([exchange = exchange_] { exchange->Run(); }) {}
+  // The thread keeps the pump, which must not end in one of its own events.
+  GrpcExpertClient(std::shared_ptr<ExpertExchange> exchange, std::shared_ptr<StreamPump> pump)
+      : exchange_(std::move(exchange)),
+        thread_([exchange = exchange_, pump = std::move(pump)] { exchange->Run(); }) {}
 
   // Answers what is in flight with UNAVAILABLE, and waits until it is answered, unless it is called
   // from an answer's own callback.
@@ -50,9 +52,11 @@ absl::StatusOr<std::shared_ptr<ExpertClient>> ConnectExpertWorker(
   if (!description.ok()) return description.status();
   const absl::Status agreed = CheckDescription(address, *description, expected);
   if (!agreed.ok()) return agreed;
+  std::shared_ptr<StreamPump> pump = options.pump;
+  if (pump == nullptr) pump = std::make_shared<StreamPump>();
   std::shared_ptr<ExpertExchange> exchange = ExpertExchange::Open(
-      address, *std::move(description), std::move(channel), options.on_disconnect);
-  return std::make_shared<GrpcExpertClient>(std::move(exchange));
+      pump.get(), address, *std::move(description), std::move(channel), options.on_disconnect);
+  return std::make_shared<GrpcExpertClient>(std::move(exchange), std::move(pump));
 }
 
 }  // namespace tramontane

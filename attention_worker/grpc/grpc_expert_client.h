@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "attention_worker/expert_client.h"
+#include "attention_worker/grpc/stream_pump.h"
 #include "proto/serving/tls_client.h"
 
 namespace tramontane {
@@ -28,6 +29,8 @@ struct GrpcExpertClientOptions {
   absl::Duration connect_timeout = absl::Seconds(5);
   int64_t max_message_bytes = int64_t{1} << 30;
   TlsClient tls;
+  // Delivers the answers. Null: the client has one of its own, in which nobody turns.
+  std::shared_ptr<StreamPump> pump;
   // Called once, from a thread of the client's own, when the client is of no more use: the stream
   // has ended, and every batch in flight has been answered with `status`; or the worker says that
   // it shuts down (IsDraining), and answers what is in flight.

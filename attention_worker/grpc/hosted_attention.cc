@@ -29,12 +29,13 @@ ExpertWorkerExpectation Expected(const Checkpoint& checkpoint, const Backend& ba
 }
 
 ConnectFunction Connector(const ExpertWorkerExpectation& expected, std::string kernels,
-                          const TlsClient& tls) {
-  return [expected, kernels = std::move(kernels), tls](
+                          const TlsClient& tls, std::shared_ptr<StreamPump> pump) {
+  return [expected, kernels = std::move(kernels), tls, pump = std::move(pump)](
              const std::string& address, std::function<void(const absl::Status&)> on_disconnect) {
     GrpcExpertClientOptions options;
     options.connect_timeout = kConnectTimeout;
     options.tls = tls;
+    options.pump = pump;
     options.on_disconnect = std::move(on_disconnect);
     absl::StatusOr<std::shared_ptr<ExpertClient>> client =
         ConnectExpertWorker(address, expected, options);
@@ -80,6 +81,7 @@ absl::Status HostedAttention::Load() {
   ExpertDirectory* directory = fixed_.get();
   if (discovery_ != nullptr) directory = discovery_.get();
   AttentionWorkerOptions options = options_.attention;
+  options.arrivals = pump_.get();
   if (!local_experts_.empty()) options.local_experts = &local_experts_;
   absl::StatusOr<std::unique_ptr<AttentionWorker>> worker =
       AttentionWorker::Create(checkpoint_, backend_.get(), directory, &metrics_, options);
@@ -138,12 +140,13 @@ absl::Status HostedAttention::FindExperts() {
     worker_list_ = *std::move(list);
     discovery.addresses.listed = [list = worker_list_.get()] { return list->Targets(); };
   }
+  pump_ = std::make_shared<StreamPump>(options_.answer_spin);
   discovery.num_layers = checkpoint_->config().num_layers;
   discovery.num_experts = checkpoint_->config().num_experts;
   discovery.addresses.resolve = ResolveTarget;
   discovery.allow_mixed_backends = options_.allow_mixed_backends;
   discovery.connect = Connector(Expected(*checkpoint_, *backend_), std::string(backend_->name()),
-                                options_.expert_tls);
+                                options_.expert_tls, pump_);
   discovery.probe = [probe = probe_.get()](const std::shared_ptr<ExpertClient>& client,
                                            int wrong_answers) {
     return probe->Probe(client, wrong_answers);

@@ -19,6 +19,7 @@
 #include "attention_worker/grpc/attention_metrics.h"
 #include "attention_worker/grpc/expert_readiness.h"
 #include "attention_worker/grpc/in_process_expert_client.h"
+#include "attention_worker/grpc/stream_pump.h"
 #include "attention_worker/grpc/worker_discovery.h"
 #include "attention_worker/grpc/worker_list_file.h"
 #include "expert_worker/hosted_experts.h"
@@ -35,6 +36,8 @@ struct HostedAttentionOptions {
   AttentionWorkerOptions attention;
   bool experts_in_process = false;
   bool allow_mixed_backends = false;  // among the replicas of an expert
+  // For how long a step looks for the experts' answers before it sleeps.
+  absl::Duration answer_spin;
   // Otherwise, one of these at least.
   std::vector<std::string> expert_workers;  // HOST:PORT
   std::string expert_workers_file;          // "": none
@@ -88,6 +91,7 @@ class HostedAttention {
   std::unique_ptr<HostedExperts> experts_;
   LocalExperts local_experts_;  // of a device; else empty
   std::unique_ptr<FixedExpertDirectory> fixed_;
+  std::shared_ptr<StreamPump> pump_;  // of the experts' clients; null for experts in process
   std::unique_ptr<ExpertProbe> probe_;
   std::unique_ptr<WorkerListFile> worker_list_;
   std::unique_ptr<WorkerDiscovery> discovery_;

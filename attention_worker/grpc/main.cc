@@ -25,6 +25,7 @@
 #include "attention_worker/grpc/placement_service.h"
 #include "kernels/backend.h"
 #include "kernels/create_backend.h"
+#include "kernels/processor_count.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
@@ -129,7 +130,6 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
 int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& port,
         HealthPort* health) {
   const HostedAttentionOptions options = HostedAttentionFlags(port.identity);
-  SetPollSpin(absl::Microseconds(options.attention.answer_spin_us));
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
   AttentionIdentity identity;
@@ -178,6 +178,7 @@ int Main(int argc, char** argv) {
   }
   const absl::Status flags = CheckAttentionFlags();
   if (!flags.ok()) return ExitWith(flags);
+  PollOwnConnections(ProcessorCount());
   const absl::StatusOr<WorkerPort> port = WorkerPortFromFlags(
       absl::GetFlag(FLAGS_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
   if (!port.ok()) return ExitWith(port.status());

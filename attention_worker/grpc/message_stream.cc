@@ -1,62 +1,64 @@
 #include "attention_worker/grpc/message_stream.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "proto/wire/status.h"
 
 namespace tramontane {
+namespace {
 
-std::shared_ptr<MessageStream> MessageStream::Create(std::shared_ptr<grpc::Channel> channel,
+// Less goes out at once, or as good as.
+constexpr size_t kLargeMessage = size_t{512} << 10;
+
+}  // namespace
+
+std::shared_ptr<MessageStream> MessageStream::Create(StreamPump* pump,
+                                                     std::shared_ptr<grpc::Channel> channel,
                                                      std::string method, Callbacks callbacks) {
   return std::shared_ptr<MessageStream>(
-      new MessageStream(std::move(channel), std::move(method), std::move(callbacks)));
+      new MessageStream(pump, std::move(channel), std::move(method), std::move(callbacks)));
 }
 
-MessageStream::MessageStream(std::shared_ptr<grpc::Channel> channel, std::string method,
-                             Callbacks callbacks)
-    : method_(std::move(method)),
+MessageStream::MessageStream(StreamPump* pump, std::shared_ptr<grpc::Channel> channel,
+                             std::string method, Callbacks callbacks)
+    : pump_(pump),
+      method_(std::move(method)),
       callbacks_(std::move(callbacks)),
       channel_(std::move(channel)),
-      stub_(std::make_unique<grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>>(
-          channel_)),
+      stub_(std::make_unique<grpc::GenericStub>(channel_)),
       context_(std::make_shared<grpc::ClientContext>()) {}
 
 void MessageStream::Start() {
   self_ = shared_from_this();
-  std::shared_ptr<grpc::ClientContext> context;
+  pump_->BeginStream();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    context = context_;
+    call_ = stub_->PrepareCall(context_.get(), method_, pump_->queue());
   }
-  stub_->PrepareBidiStreamingCall(context.get(), method_, grpc::StubOptions(), this);
-  // Holds, since writes start outside of gRPC's reactions: this one until no write may start any
-  // more, and one of each write from its planning to its start.
-  AddHold();
-  StartRead(&incoming_);
-  StartCall();
+  call_->StartCall(start_.tag());
 }
 
 bool MessageStream::TakeNext() {
-  if (writing_ || broken_ || waiting_.empty()) return false;
+  if (!open_ || writing_ || broken_ || waiting_.empty()) return false;
   outgoing_ = std::move(waiting_.front().message);
   waiting_.pop_front();
   writing_ = true;
-  AddHold();
   return true;
 }
 
 void MessageStream::Send(uint64_t id, grpc::ByteBuffer message) {
   bool write = false;
+  const bool large = message.Length() >= kLargeMessage;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (broken_) return;  // destroys the message, unlocked
     waiting_.push_back({id, std::move(message)});
     write = TakeNext();
   }
-  if (!write) return;
-  StartWrite(&outgoing_);
-  RemoveHold();
+  if (write) call_->Write(outgoing_, write_.tag());
+  if (!write || large) pump_->PollSoon();
 }
 
 bool MessageStream::Withdraw(uint64_t id) {
@@ -79,47 +81,75 @@ void MessageStream::Cancel() {
   if (context != nullptr) context->TryCancel();
 }
 
-void MessageStream::OnReadDone(bool ok) {
-  if (ok) {
-    grpc::ByteBuffer message;
-    message.Swap(&incoming_);
-    callbacks_.on_message(std::move(message));
-    StartRead(&incoming_);
-    return;
+void MessageStream::OnStarted(bool ok) {
+  bool write = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    open_ = ok;
+    write = TakeNext();
   }
+  if (!ok) return Finish();
+  call_->Read(&incoming_, read_.tag());
+  if (write) call_->Write(outgoing_, write_.tag());
+}
+
+void MessageStream::OnRead(bool ok) {
+  if (!ok) return Finish();
+  grpc::ByteBuffer message;
+  message.Swap(&incoming_);
+  callbacks_.on_message(std::move(message));
+  call_->Read(&incoming_, read_.tag());
+}
+
+void MessageStream::OnWritten(bool ok) {
+  outgoing_.Clear();
+  bool write = false;
+  bool close = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    writing_ = false;
+    // After a failed write the read fails too, and ends the stream.
+    write = ok && TakeNext();
+    close = finished_;
+  }
+  if (write) call_->Write(outgoing_, write_.tag());
+  if (close) Close();
+}
+
+void MessageStream::Finish() {
   std::deque<Outgoing> dropped;  // destroyed after the lock is released
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     broken_ = true;
     dropped.swap(waiting_);
   }
-  RemoveHold();
+  call_->Finish(&status_, finish_.tag());
 }
 
-void MessageStream::OnWriteDone(bool ok) {
-  outgoing_.Clear();
-  bool write = false;
+void MessageStream::OnFinished(bool /*ok*/) {
+  bool close = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    writing_ = false;
-    write = ok && TakeNext();
+    finished_ = true;
+    close = !writing_;
   }
-  if (!write) return;  // after a failed write the read fails too, and ends the stream
-  StartWrite(&outgoing_);
-  RemoveHold();
+  if (close) return Close();
+  Cancel();  // what is still being written: nobody reads it
 }
 
-void MessageStream::OnDone(const grpc::Status& status) {
+void MessageStream::Close() {
   const std::shared_ptr<MessageStream> self = std::move(self_);
   std::shared_ptr<grpc::ClientContext> context;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     context.swap(context_);
   }
+  call_.reset();
   context.reset();
   stub_.reset();
   const Callbacks callbacks = std::exchange(callbacks_, Callbacks());
-  callbacks.on_closed(FromGrpcStatus(status), std::move(channel_));
+  callbacks.on_closed(FromGrpcStatus(status_), std::move(channel_));
+  pump_->EndStream();
 }
 
 }  // namespace tramontane

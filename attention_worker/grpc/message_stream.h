@@ -6,7 +6,6 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/client_callback.h>
 
 #include <cstdint>
 #include <deque>
@@ -17,26 +16,27 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "attention_worker/grpc/stream_pump.h"
 
 namespace tramontane {
 
 // Sends in order, one write at a time; reads all the time. Thread-safe. Keeps itself alive until
 // on_closed has returned.
-class MessageStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-                            public std::enable_shared_from_this<MessageStream> {
+class MessageStream final : public std::enable_shared_from_this<MessageStream> {
  public:
+  // Called by whoever polls the pump, one at a time.
   struct Callbacks {
-    std::function<void(grpc::ByteBuffer message)> on_message;  // one at a time, in order
+    std::function<void(grpc::ByteBuffer message)> on_message;  // in order
     // Once, last; `status` is the server's word or the reason of the break. Messages that were not
     // sent are gone by then. The connection ends, and gives back what it holds of those in flight,
-    // with the last reference to `channel`. Let it go on a thread that is not gRPC's: the end of a
-    // process's last channel waits for the threads that callbacks run on.
+    // with the last reference to `channel`.
     std::function<void(const absl::Status& status, std::shared_ptr<grpc::Channel> channel)>
         on_closed;
   };
 
-  // `method`: "/package.Service/Method".
-  static std::shared_ptr<MessageStream> Create(std::shared_ptr<grpc::Channel> channel,
+  // `method`: "/package.Service/Method". The pump outlives the stream's callbacks.
+  static std::shared_ptr<MessageStream> Create(StreamPump* pump,
+                                               std::shared_ptr<grpc::Channel> channel,
                                                std::string method, Callbacks callbacks);
   // Opens it; called once, before anything else. Callbacks may come before it has returned.
   void Start();
@@ -48,35 +48,62 @@ class MessageStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grp
   // Breaks the stream.
   void Cancel();
 
-  void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
-  void OnDone(const grpc::Status& status) override;
-
  private:
   struct Outgoing {
     uint64_t id;
     grpc::ByteBuffer message;
   };
+  // The tag of the stream's operations of one kind.
+  class Operation final : public StreamPump::Event {
+   public:
+    Operation(MessageStream* stream, void (MessageStream::*on_event)(bool ok))
+        : stream_(stream), on_event_(on_event) {}
+    void* tag() { return static_cast<StreamPump::Event*>(this); }
+    void OnEvent(bool ok) override { (stream_->*on_event_)(ok); }
 
-  MessageStream(std::shared_ptr<grpc::Channel> channel, std::string method, Callbacks callbacks);
-  // Takes the next message into outgoing_; false where there is none, or a write is in progress.
+   private:
+    MessageStream* const stream_;
+    void (MessageStream::*const on_event_)(bool ok);
+  };
+
+  MessageStream(StreamPump* pump, std::shared_ptr<grpc::Channel> channel, std::string method,
+                Callbacks callbacks);
+  void OnStarted(bool ok);
+  void OnRead(bool ok);
+  void OnWritten(bool ok);
+  void OnFinished(bool ok);
+  // Takes the next message into outgoing_, to be written; false where there is none, or a write is
+  // in progress.
   bool TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // No write may start any more, and the server's word is asked for.
+  void Finish();
+  // Nothing is in progress any more.
+  void Close();
 
+  StreamPump* const pump_;
   const std::string method_;
   Callbacks callbacks_;  // cleared at the end: their owner may own the stream
   std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>> stub_;
-  std::shared_ptr<MessageStream> self_;  // reset in OnDone
+  std::unique_ptr<grpc::GenericStub> stub_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  std::shared_ptr<MessageStream> self_;  // reset in Close
 
+  Operation start_{this, &MessageStream::OnStarted};
+  Operation read_{this, &MessageStream::OnRead};
+  Operation write_{this, &MessageStream::OnWritten};
+  Operation finish_{this, &MessageStream::OnFinished};
   grpc::ByteBuffer incoming_;  // belongs to the read in progress
   grpc::ByteBuffer outgoing_;  // belongs to the write in progress
+  grpc::Status status_;        // belongs to the finish in progress
 
   std::mutex mutex_;
   // Null after the end: it keeps the channel.
   std::shared_ptr<grpc::ClientContext> context_ ABSL_GUARDED_BY(mutex_);
   std::deque<Outgoing> waiting_ ABSL_GUARDED_BY(mutex_);  // bounded by the caller
+  bool open_ ABSL_GUARDED_BY(mutex_) = false;             // writes may start
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;           // never again
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // no write may start any more
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace tramontane

@@ -7,16 +7,16 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "model/log.h"
 
-ABSL_FLAG(
-    int, hop_spin_us, 0,
-    "Microseconds for which threads that wait for a message of the expert hop keep looking "
-    "before they sleep, at most 10000; 0: they sleep at once. It takes up to a processor of "
-    "an expert worker, and two of the process that runs attention, while tokens are computed.");
+ABSL_FLAG(int, hop_spin_us, 0,
+          "Microseconds for which threads that wait for a message of the expert hop keep looking "
+          "before they sleep, at most 10000; 0: they sleep at once. It takes up to a processor of "
+          "either process while tokens are computed.");
 
 namespace tramontane {
 namespace {
@@ -51,6 +51,11 @@ absl::Duration HopSpinFromFlag(int num_processors) {
     return absl::ZeroDuration();
   }
   return absl::Microseconds(spin_us);
+}
+
+void PollOwnConnections(int num_processors) {
+  if (absl::GetFlag(FLAGS_hop_spin_us) == 0 || num_processors < kLeastProcessors) return;
+  setenv("GRPC_POLL_STRATEGY", "poll", /*replace=*/0);
 }
 
 void SetPollSpin(absl::Duration spin) {

@@ -9,7 +9,8 @@
 // BM_TwoProcesses is a single token's hop as servers have it: the worker is a process of its own,
 // its batch takes 150 us (where a processor computes as where it waits for a device, its thread is
 // awake), and the client does something else for 65 us between hops, as attention on a device
-// takes. Its argument is --hop_spin_us, of both processes.
+// takes. Its argument is --hop_spin_us, of both processes; with GRPC_POLL_STRATEGY=poll in the
+// environment the client, and it alone, polls as a coordinator does with that flag.
 #include <benchmark/benchmark.h>
 
 #include <sys/prctl.h>
@@ -19,6 +20,7 @@
 #include <array>
 #include <condition_variable>
 #include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -46,14 +48,17 @@ std::shared_ptr<const Checkpoint> TheCheckpoint(int intermediate_size) {
   return OpenSyntheticExperts(4'096, intermediate_size, /*num_experts=*/2);
 }
 
-std::shared_ptr<ExpertClient> Connect(const std::string& address, int intermediate_size) {
+std::shared_ptr<ExpertClient> Connect(const std::string& address, int intermediate_size,
+                                      std::shared_ptr<StreamPump> pump = nullptr) {
   ExpertWorkerExpectation expected;
   expected.digest = TheCheckpoint(intermediate_size)->digest();
   expected.num_layers = 1;
   expected.num_experts = 2;
   expected.hidden_size = 4'096;
   expected.intermediate_size = intermediate_size;
-  return ValueOrExit(ConnectExpertWorker(address, expected, {}));
+  GrpcExpertClientOptions options;
+  options.pump = std::move(pump);
+  return ValueOrExit(ConnectExpertWorker(address, expected, options));
 }
 
 // A worker that listens.
@@ -126,6 +131,7 @@ class OtherProcess {
 
   [[noreturn]] static void Run(const Pipes& pipes, absl::Duration spin) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    unsetenv("GRPC_POLL_STRATEGY");
     char wish = 0;
     if (read(pipes.wish[0], &wish, 1) != 1) std::_Exit(0);
     SetPollSpin(spin);
@@ -272,14 +278,19 @@ void BM_Loopback(benchmark::State& state) {
 
 void BM_TwoProcesses(benchmark::State& state) {
   const absl::Duration spin = absl::Microseconds(state.range(0));
-  const std::shared_ptr<ExpertClient> client = Connect(OtherProcess::WithSpin(spin), kLikeADevice);
+  const auto pump = std::make_shared<StreamPump>(spin);
+  const std::shared_ptr<ExpertClient> client =
+      Connect(OtherProcess::WithSpin(spin), kLikeADevice, pump);
   const Batch row(1);
   Medians medians(kParts);
-  SetPollSpin(spin);
+  // What a coordinator has as well.
+  ListenerOptions listener_options;
+  listener_options.address = "127.0.0.1:0";
+  const auto listener = ValueOrExit(Listener::Start(listener_options, nullptr));
   for (auto _ : state) {
     for (const absl::Time end = absl::Now() + absl::Microseconds(65); absl::Now() < end;) {
     }
-    const auto box = std::make_shared<AnswerBox>(spin);
+    const auto box = std::make_shared<AnswerBox>(pump.get());
     const absl::Time start = absl::Now();
     client->Execute(row.ToSend(start), [box](absl::StatusOr<ExpertBatchResult> result) {
       box->Put(0, std::move(result));
@@ -288,7 +299,6 @@ void BM_TwoProcesses(benchmark::State& state) {
     const HopTiming timing = ValueOrExit(std::move(arrived[0].answer)).timing;
     medians.Add(PartsOf(absl::Now() - start, timing));
   }
-  SetPollSpin(absl::ZeroDuration());
   medians.Report(state);
 }
 

@@ -1,0 +1,143 @@
+#include "attention_worker/grpc/stream_pump.h"
+
+#include <grpc/support/time.h>
+#include <grpcpp/alarm.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/time/clock.h"
+
+namespace tramontane {
+namespace {
+
+// For so long after a turn the next one is expected, and no other thread polls. Steps wait for
+// experts more often, but for those whose attention takes long, beside which this is short.
+constexpr absl::Duration kNextTurn = absl::Milliseconds(2);
+// How often the pump's thread looks whether a long turn has ended.
+constexpr absl::Duration kLongTurn = absl::Milliseconds(20);
+
+// The pump whose events this thread handles as its turn.
+thread_local const StreamPump* turns_in = nullptr;
+
+}  // namespace
+
+// An event that nothing waits for: whoever polls comes out.
+class StreamPump::Kick final : public Event {
+ public:
+  static void Send(grpc::CompletionQueue* queue) {
+    auto* const kick = new Kick;
+    kick->alarm_.Set(queue, gpr_now(GPR_CLOCK_MONOTONIC), static_cast<Event*>(kick));
+  }
+  void OnEvent(bool /*ok*/) override { delete this; }
+
+ private:
+  grpc::Alarm alarm_;
+};
+
+StreamPump::StreamPump(absl::Duration spin)
+    : spin_(spin), left_(absl::InfinitePast()), thread_([this] { RunOwnThread(); }) {}
+
+StreamPump::~StreamPump() {
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return num_streams_ == 0 && !turning_; });
+  }
+  queue_.Shutdown();
+  thread_.join();
+}
+
+void StreamPump::BeginStream() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++num_streams_;
+}
+
+void StreamPump::EndStream() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  --num_streams_;
+  changed_.notify_all();
+}
+
+void StreamPump::PollSoon() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  left_ = absl::InfinitePast();
+  if (!turning_ && !own_polls_) changed_.notify_all();
+}
+
+bool StreamPump::Turn(absl::Time until, const std::atomic<bool>& ready) {
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (turning_) return false;
+    turning_ = true;
+    if (own_polls_ && !SendOwnAway(lock, until)) {
+      turning_ = false;
+      return true;
+    }
+  }
+  void* tag = nullptr;
+  bool ok = false;
+  if (Next(until, ready, &tag, &ok)) {
+    turns_in = this;
+    static_cast<Event*>(tag)->OnEvent(ok);
+    turns_in = nullptr;
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  turning_ = false;
+  left_ = absl::Now();
+  if (stopping_) changed_.notify_all();
+  return true;
+}
+
+bool StreamPump::SendOwnAway(std::unique_lock<std::mutex>& lock, absl::Time until) {
+  // It goes after the kick, or after the event that it handles now.
+  Kick::Send(&queue_);
+  const absl::Duration left = std::min(until - absl::Now(), absl::Minutes(1));
+  return changed_.wait_for(lock, absl::ToChronoMicroseconds(left), [this] { return !own_polls_; });
+}
+
+bool StreamPump::Next(absl::Time until, const std::atomic<bool>& ready, void** tag, bool* ok) {
+  using Queue = grpc::CompletionQueue;
+  if (ready.load()) return false;
+  if (spin_ > absl::ZeroDuration()) {
+    const absl::Time end = std::min(until, absl::Now() + spin_);
+    do {
+      const Queue::NextStatus found = queue_.AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
+      if (found != Queue::TIMEOUT) return found == Queue::GOT_EVENT;
+      if (ready.load()) return false;
+      sched_yield();
+    } while (absl::Now() < end);
+  }
+  // gRPC takes what is before the epoch for the infinite future.
+  const auto end = absl::ToChronoTime(std::max(until, absl::UnixEpoch()));
+  return queue_.AsyncNext(tag, ok, end) == Queue::GOT_EVENT;
+}
+
+void StreamPump::Wake() {
+  if (turns_in == this) return;  // its turn ends with what it handles
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (turning_) Kick::Send(&queue_);
+}
+
+void StreamPump::RunOwnThread() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    while (turning_ || (!stopping_ && absl::Now() < left_ + kNextTurn)) {
+      changed_.wait_for(lock, absl::ToChronoMicroseconds(turning_ ? kLongTurn : kNextTurn));
+    }
+    own_polls_ = true;
+    lock.unlock();
+    void* tag = nullptr;
+    bool ok = false;
+    const bool found = queue_.Next(&tag, &ok);
+    if (found) static_cast<Event*>(tag)->OnEvent(ok);
+    lock.lock();
+    own_polls_ = false;
+    changed_.notify_all();
+    if (!found) return;
+  }
+}
+
+}  // namespace tramontane

@@ -1,0 +1,153 @@
+#include "attention_worker/grpc/stream_pump.h"
+
+#include <grpc/support/time.h>
+#include <grpcpp/alarm.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+
+namespace tramontane {
+namespace {
+
+// An event that comes when it is told to, and knows who handled it.
+class TestEvent final : public StreamPump::Event {
+ public:
+  explicit TestEvent(StreamPump* pump) : pump_(pump) { pump_->BeginStream(); }
+  void Come() {
+    alarm_.Set(pump_->queue(), gpr_now(GPR_CLOCK_MONOTONIC), static_cast<StreamPump::Event*>(this));
+  }
+  void OnEvent(bool /*ok*/) override {
+    handler_ = std::this_thread::get_id();
+    if (on_event) on_event();
+    pump_->EndStream();
+    handled.Notify();
+  }
+  std::thread::id handler() {
+    handled.WaitForNotification();
+    return handler_;
+  }
+
+  std::function<void()> on_event;
+  absl::Notification handled;
+
+ private:
+  StreamPump* const pump_;
+  std::thread::id handler_;
+  grpc::Alarm alarm_;
+};
+
+class StreamPumpTest : public ::testing::TestWithParam<absl::Duration> {
+ protected:
+  bool Turn(absl::Time until) { return pump_.Turn(until, ready_); }
+  // Until this thread has just been there, so that the pump's own leaves it alone.
+  void TakeOver() { EXPECT_TRUE(Turn(absl::Now())); }
+
+  StreamPump pump_{GetParam()};
+  std::atomic<bool> ready_{false};
+};
+
+INSTANTIATE_TEST_SUITE_P(Spins, StreamPumpTest,
+                         ::testing::Values(absl::ZeroDuration(), absl::Microseconds(1),
+                                           absl::Minutes(10)));
+
+TEST_P(StreamPumpTest, ThePumpsThreadHandlesWhatComesWhileNobodyTurns) {
+  TestEvent event(&pump_);
+  event.Come();
+  EXPECT_NE(event.handler(), std::this_thread::get_id());
+}
+
+// The pump's thread takes over from a thread that comes late, so not every try tells.
+TEST_P(StreamPumpTest, WhoeverTurnsHandlesWhatComes) {
+  int mine = 0;
+  for (int i = 0; i < 100 && mine == 0; ++i) {
+    TakeOver();
+    TestEvent event(&pump_);
+    event.Come();
+    while (!event.handled.HasBeenNotified()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
+    if (event.handler() == std::this_thread::get_id()) ++mine;
+  }
+  EXPECT_EQ(mine, 1);
+}
+
+TEST_P(StreamPumpTest, ATurnSendsThePumpsThreadAway) {
+  int mine = 0;
+  for (int i = 0; i < 100 && mine == 0; ++i) {
+    TestEvent before(&pump_);
+    before.Come();
+    ASSERT_NE(before.handler(), std::this_thread::get_id());
+    TestEvent event(&pump_);
+    std::thread other([&event] {
+      absl::SleepFor(absl::Milliseconds(1));
+      event.Come();
+    });
+    while (!event.handled.HasBeenNotified()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
+    other.join();
+    if (event.handler() == std::this_thread::get_id()) ++mine;
+  }
+  EXPECT_EQ(mine, 1);
+}
+
+TEST_P(StreamPumpTest, AfterAWhileThePumpsThreadTakesOverAgain) {
+  for (int i = 0; i < 3; ++i) {
+    TakeOver();
+    TestEvent event(&pump_);
+    event.Come();
+    EXPECT_NE(event.handler(), std::this_thread::get_id());
+  }
+}
+
+TEST_P(StreamPumpTest, ATurnEndsAtItsTime) {
+  TakeOver();
+  const absl::Time end = absl::Now() + absl::Milliseconds(5);
+  // A kick that the pump's thread has left behind ends one before.
+  while (absl::Now() < end) EXPECT_TRUE(Turn(end));
+  EXPECT_TRUE(Turn(absl::InfinitePast()));
+}
+
+TEST_P(StreamPumpTest, AWokenTurnEnds) {
+  for (int i = 0; i < 100; ++i) {
+    ready_ = false;
+    std::thread other([this, i] {
+      if (i % 2 == 0) absl::SleepFor(absl::Microseconds(50));
+      ready_ = true;
+      pump_.Wake();
+    });
+    while (!ready_) EXPECT_TRUE(Turn(absl::Now() + absl::Minutes(5)));
+    other.join();
+  }
+}
+
+TEST_P(StreamPumpTest, OneThreadTurnsAtATime) {
+  bool told = false;
+  for (int i = 0; i < 100 && !told; ++i) {
+    absl::Notification inside;
+    absl::Notification leave;
+    TestEvent event(&pump_);
+    event.on_event = [&] {
+      inside.Notify();
+      leave.WaitForNotification();
+    };
+    TakeOver();
+    std::thread turner([&] {
+      event.Come();
+      while (!event.handled.HasBeenNotified()) Turn(absl::Now() + absl::Seconds(1));
+    });
+    const std::thread::id turners = turner.get_id();
+    inside.WaitForNotification();
+    const bool turned = Turn(absl::Now());
+    leave.Notify();
+    turner.join();
+    if (event.handler() != turners) continue;
+    EXPECT_FALSE(turned);
+    told = true;
+  }
+  EXPECT_TRUE(told);
+}
+
+}  // namespace
+}  // namespace tramontane
