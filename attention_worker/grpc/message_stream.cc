@@ -37,7 +37,7 @@ void MessageStream::Start() {
     const std::lock_guard<std::mutex> lock(mutex_);
     call_ = stub_->PrepareCall(context_.get(), method_, pump_->queue());
   }
-  call_->StartCall(start_.tag());
+  call_->StartCall(pump_->Tag(&start_));
 }
 
 bool MessageStream::TakeNext() {
@@ -57,7 +57,7 @@ void MessageStream::Send(uint64_t id, grpc::ByteBuffer message) {
     waiting_.push_back({id, std::move(message)});
     write = TakeNext();
   }
-  if (write) call_->Write(outgoing_, write_.tag());
+  if (write) call_->Write(outgoing_, pump_->Tag(&write_));
   if (!write || large) pump_->PollSoon();
 }
 
@@ -89,8 +89,8 @@ void MessageStream::OnStarted(bool ok) {
     write = TakeNext();
   }
   if (!ok) return Finish();
-  call_->Read(&incoming_, read_.tag());
-  if (write) call_->Write(outgoing_, write_.tag());
+  call_->Read(&incoming_, pump_->Tag(&read_));
+  if (write) call_->Write(outgoing_, pump_->Tag(&write_));
 }
 
 void MessageStream::OnRead(bool ok) {
@@ -98,7 +98,7 @@ void MessageStream::OnRead(bool ok) {
   grpc::ByteBuffer message;
   message.Swap(&incoming_);
   callbacks_.on_message(std::move(message));
-  call_->Read(&incoming_, read_.tag());
+  call_->Read(&incoming_, pump_->Tag(&read_));
 }
 
 void MessageStream::OnWritten(bool ok) {
@@ -112,7 +112,7 @@ void MessageStream::OnWritten(bool ok) {
     write = ok && TakeNext();
     close = finished_;
   }
-  if (write) call_->Write(outgoing_, write_.tag());
+  if (write) call_->Write(outgoing_, pump_->Tag(&write_));
   if (close) Close();
 }
 
@@ -123,7 +123,7 @@ void MessageStream::Finish() {
     broken_ = true;
     dropped.swap(waiting_);
   }
-  call_->Finish(&status_, finish_.tag());
+  call_->Finish(&status_, pump_->Tag(&finish_));
 }
 
 void MessageStream::OnFinished(bool /*ok*/) {

@@ -53,12 +53,11 @@ class MessageStream final : public std::enable_shared_from_this<MessageStream> {
     uint64_t id;
     grpc::ByteBuffer message;
   };
-  // The tag of the stream's operations of one kind.
+  // Hears of the stream's operations of one kind.
   class Operation final : public StreamPump::Event {
    public:
     Operation(MessageStream* stream, void (MessageStream::*on_event)(bool ok))
         : stream_(stream), on_event_(on_event) {}
-    void* tag() { return static_cast<StreamPump::Event*>(this); }
     void OnEvent(bool ok) override { (stream_->*on_event_)(ok); }
 
    private:

@@ -26,9 +26,9 @@ thread_local const StreamPump* turns_in = nullptr;
 // An event that nothing waits for: whoever polls comes out.
 class StreamPump::Kick final : public Event {
  public:
-  static void Send(grpc::CompletionQueue* queue) {
+  static void Send(StreamPump* pump) {
     auto* const kick = new Kick;
-    kick->alarm_.Set(queue, gpr_now(GPR_CLOCK_MONOTONIC), static_cast<Event*>(kick));
+    kick->alarm_.Set(pump->queue(), gpr_now(GPR_CLOCK_MONOTONIC), pump->Tag(kick));
   }
   void OnEvent(bool /*ok*/) override { delete this; }
 
@@ -67,6 +67,16 @@ void StreamPump::PollSoon() {
   if (!turning_ && !own_polls_) changed_.notify_all();
 }
 
+void* StreamPump::Tag(Event* event) {
+  num_tags_.fetch_add(1, std::memory_order_release);
+  return event;
+}
+
+void StreamPump::Handle(void* tag, bool ok) {
+  (void)num_tags_.load(std::memory_order_acquire);
+  static_cast<Event*>(tag)->OnEvent(ok);
+}
+
 bool StreamPump::Turn(absl::Time until, const std::atomic<bool>& ready) {
   {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -81,7 +91,7 @@ bool StreamPump::Turn(absl::Time until, const std::atomic<bool>& ready) {
   bool ok = false;
   if (Next(until, ready, &tag, &ok)) {
     turns_in = this;
-    static_cast<Event*>(tag)->OnEvent(ok);
+    Handle(tag, ok);
     turns_in = nullptr;
   }
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -93,7 +103,7 @@ bool StreamPump::Turn(absl::Time until, const std::atomic<bool>& ready) {
 
 bool StreamPump::SendOwnAway(std::unique_lock<std::mutex>& lock, absl::Time until) {
   // It goes after the kick, or after the event that it handles now.
-  Kick::Send(&queue_);
+  Kick::Send(this);
   const absl::Duration left = std::min(until - absl::Now(), absl::Minutes(1));
   return changed_.wait_for(lock, absl::ToChronoMicroseconds(left), [this] { return !own_polls_; });
 }
@@ -118,7 +128,7 @@ bool StreamPump::Next(absl::Time until, const std::atomic<bool>& ready, void** t
 void StreamPump::Wake() {
   if (turns_in == this) return;  // its turn ends with what it handles
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (turning_) Kick::Send(&queue_);
+  if (turning_) Kick::Send(this);
 }
 
 void StreamPump::RunOwnThread() {
@@ -132,7 +142,7 @@ void StreamPump::RunOwnThread() {
     void* tag = nullptr;
     bool ok = false;
     const bool found = queue_.Next(&tag, &ok);
-    if (found) static_cast<Event*>(tag)->OnEvent(ok);
+    if (found) Handle(tag, ok);
     lock.lock();
     own_polls_ = false;
     changed_.notify_all();

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 
@@ -19,7 +20,7 @@ namespace tramontane {
 // milliseconds, the pump's own.
 class StreamPump final : public ArrivalPump {
  public:
-  // The tag of an operation.
+  // What an operation's end is told to.
   class Event {
    public:
     virtual void OnEvent(bool ok) = 0;
@@ -41,6 +42,8 @@ class StreamPump final : public ArrivalPump {
   // For streams. Between BeginStream and EndStream, events may come: one at a time, over all
   // streams.
   grpc::CompletionQueue* queue() { return &queue_; }
+  // For an operation that is started next. `event` sees what was written before.
+  void* Tag(Event* event);
   void BeginStream();
   void EndStream();
   // So much is being written that it may want polling before a thread comes to Turn.
@@ -56,8 +59,12 @@ class StreamPump final : public ArrivalPump {
   // The event after which Turn returns; false where there is none.
   bool Next(absl::Time until, const std::atomic<bool>& ready, void** tag, bool* ok);
 
+  void Handle(void* tag, bool ok);
+
   const absl::Duration spin_;
   grpc::CompletionQueue queue_;
+  // gRPC orders an operation's start and its end, but sanitizers do not see that in a library.
+  std::atomic<int64_t> num_tags_{0};
 
   std::mutex mutex_;
   std::condition_variable changed_;                 // of anything below

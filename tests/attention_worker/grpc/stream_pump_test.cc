@@ -5,35 +5,56 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <thread>
 
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 
 namespace tramontane {
 namespace {
 
+class Flag {
+ public:
+  void Set() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    set_ = true;
+    changed_.notify_all();
+  }
+  bool is_set() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return set_;
+  }
+  void Await() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return set_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool set_ = false;
+};
+
 // An event that comes when it is told to, and knows who handled it.
 class TestEvent final : public StreamPump::Event {
  public:
   explicit TestEvent(StreamPump* pump) : pump_(pump) { pump_->BeginStream(); }
-  void Come() {
-    alarm_.Set(pump_->queue(), gpr_now(GPR_CLOCK_MONOTONIC), static_cast<StreamPump::Event*>(this));
-  }
+  void Come() { alarm_.Set(pump_->queue(), gpr_now(GPR_CLOCK_MONOTONIC), pump_->Tag(this)); }
   void OnEvent(bool /*ok*/) override {
     handler_ = std::this_thread::get_id();
     if (on_event) on_event();
     pump_->EndStream();
-    handled.Notify();
+    handled.Set();
   }
   std::thread::id handler() {
-    handled.WaitForNotification();
+    handled.Await();
     return handler_;
   }
 
   std::function<void()> on_event;
-  absl::Notification handled;
+  Flag handled;
 
  private:
   StreamPump* const pump_;
@@ -68,7 +89,7 @@ TEST_P(StreamPumpTest, WhoeverTurnsHandlesWhatComes) {
     TakeOver();
     TestEvent event(&pump_);
     event.Come();
-    while (!event.handled.HasBeenNotified()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
+    while (!event.handled.is_set()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
     if (event.handler() == std::this_thread::get_id()) ++mine;
   }
   EXPECT_EQ(mine, 1);
@@ -85,7 +106,7 @@ TEST_P(StreamPumpTest, ATurnSendsThePumpsThreadAway) {
       absl::SleepFor(absl::Milliseconds(1));
       event.Come();
     });
-    while (!event.handled.HasBeenNotified()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
+    while (!event.handled.is_set()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
     other.join();
     if (event.handler() == std::this_thread::get_id()) ++mine;
   }
@@ -125,22 +146,22 @@ TEST_P(StreamPumpTest, AWokenTurnEnds) {
 TEST_P(StreamPumpTest, OneThreadTurnsAtATime) {
   bool told = false;
   for (int i = 0; i < 100 && !told; ++i) {
-    absl::Notification inside;
-    absl::Notification leave;
+    Flag inside;
+    Flag leave;
     TestEvent event(&pump_);
     event.on_event = [&] {
-      inside.Notify();
-      leave.WaitForNotification();
+      inside.Set();
+      leave.Await();
     };
     TakeOver();
     std::thread turner([&] {
       event.Come();
-      while (!event.handled.HasBeenNotified()) Turn(absl::Now() + absl::Seconds(1));
+      while (!event.handled.is_set()) Turn(absl::Now() + absl::Seconds(1));
     });
     const std::thread::id turners = turner.get_id();
-    inside.WaitForNotification();
+    inside.Await();
     const bool turned = Turn(absl::Now());
-    leave.Notify();
+    leave.Set();
     turner.join();
     if (event.handler() != turners) continue;
     EXPECT_FALSE(turned);
