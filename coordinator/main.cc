@@ -360,6 +360,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
 }
 
 int Main(int argc, char** argv) {
+  IgnoreLockOrder();
   BlockTerminationSignals();
   const std::vector<char*> positional = ParseFlags(
       argc, argv,

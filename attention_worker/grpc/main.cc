@@ -164,6 +164,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& p
 }
 
 int Main(int argc, char** argv) {
+  IgnoreLockOrder();
   BlockTerminationSignals();
   const std::vector<char*> positional =
       ParseFlags(argc, argv,

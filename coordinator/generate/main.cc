@@ -263,6 +263,7 @@ absl::Status Run(InferenceClient& client, const std::vector<char*>& positional) 
 }
 
 int Main(int argc, char** argv) {
+  IgnoreLockOrder();
   BlockTerminationSignals();
   const std::vector<char*> positional =
       ParseFlags(argc, argv,

@@ -156,6 +156,7 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* heal
 }
 
 int Main(int argc, char** argv) {
+  IgnoreLockOrder();
   BlockTerminationSignals();
   const std::vector<char*> positional =
       ParseFlags(argc, argv,

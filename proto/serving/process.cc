@@ -17,6 +17,7 @@
 #include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 
 namespace tramontane {
 namespace {
@@ -97,6 +98,10 @@ sigset_t TerminationSignals() {
 }
 
 }  // namespace
+
+void IgnoreLockOrder() {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+}
 
 void BlockTerminationSignals() {
   const sigset_t signals = TerminationSignals();

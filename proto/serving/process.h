@@ -23,6 +23,11 @@ inline constexpr int kExitInterrupted = 130;
 // flags end the process with kExitUsage, --help with kExitOk.
 std::vector<char*> ParseFlags(int argc, char** argv, std::string_view usage);
 
+// The distribution's Abseil, whose locks gRPC's are, remembers in which order locks were taken, at
+// some cost, and ends the process where two orders could become a deadlock, if only in theory. A
+// server lives on: turns that off. Call it first in main.
+void IgnoreLockOrder();
+
 // Blocks SIGTERM and SIGINT in this thread and all that it starts later: call it first in main.
 void BlockTerminationSignals();
 // Waits for one of them and returns its number. A second one ends the process at once.

@@ -34,6 +34,7 @@
 #include "expert_worker/grpc/expert_service.h"
 #include "proto/serving/hop_spin.h"
 #include "proto/serving/listener.h"
+#include "proto/serving/process.h"
 #include "tests/benchmark/or_exit.h"
 #include "tests/benchmark/synthetic_experts.h"
 
@@ -310,6 +311,7 @@ BENCHMARK(BM_TwoProcesses)->Arg(kSpinsUs[0])->Arg(kSpinsUs[1])->Arg(kSpinsUs[2])
 }  // namespace tramontane
 
 int main(int argc, char** argv) {
+  tramontane::IgnoreLockOrder();  // as servers do
   tramontane::OtherProcess::ForkAll();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
+#include "absl/synchronization/mutex.h"
 
 ABSL_FLAG(int, test_number, 5, "A flag of this program.");
 
@@ -85,6 +86,26 @@ TEST_F(ProcessDeathTest, WaitsForATerminationSignalAndDiesOfASecond) {
         raise(SIGTERM);
       },
       ::testing::KilledBySignal(SIGTERM), "");
+}
+
+void LockInBothOrders() {
+  absl::Mutex a, b;
+  for (int i = 0; i < 2; ++i) {
+    absl::Mutex& first = i == 0 ? a : b;
+    absl::Mutex& second = i == 0 ? b : a;
+    const absl::MutexLock holds_first(&first);
+    const absl::MutexLock holds_second(&second);
+  }
+}
+
+TEST_F(ProcessDeathTest, OrdersOfLocksDoNotEndIt) {
+  EXPECT_EXIT(
+      {
+        IgnoreLockOrder();
+        LockInBothOrders();
+        std::exit(kExitOk);
+      },
+      ::testing::ExitedWithCode(kExitOk), "");
 }
 
 TEST_F(ProcessDeathTest, ADeviceThatFailsEndsTheProcessAndIsTheExitCode) {

@@ -148,6 +148,7 @@ absl::Status Run(Interruption& interruption) {
 }
 
 int Main(int argc, char** argv) {
+  IgnoreLockOrder();
   BlockTerminationSignals();
   const std::vector<char*> positional = ParseFlags(argc, argv, kUsage);
   if (!positional.empty()) {
