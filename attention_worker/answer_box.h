@@ -25,7 +25,7 @@ struct ArrivedAnswer {
 // Filled by the clients' callbacks from any thread, emptied by the step thread. Thread-safe.
 class AnswerBox {
  public:
-  // `pump`: brings answers in, not alone; it outlives the box. Null: only others do.
+  // `pump`: brings answers in, not alone; it outlives every TakeUntil. Null: only others do.
   explicit AnswerBox(ArrivalPump* pump = nullptr) : pump_(pump) {}
 
   // False, and the answer is dropped, once the box is closed.

@@ -24,6 +24,7 @@
 #include "attention_worker/grpc/hosted_attention.h"
 #include "attention_worker/grpc/metric_families.h"
 #include "attention_worker/grpc/placement_service.h"
+#include "attention_worker/grpc/stream_pump.h"
 #include "attention_worker/grpc/worker_list_file.h"
 #include "coordinator/grpc/api_port.h"
 #include "coordinator/grpc/coordinator_metrics.h"
@@ -34,13 +35,11 @@
 #include "coordinator/served_model.h"
 #include "kernels/backend.h"
 #include "kernels/create_backend.h"
-#include "kernels/processor_count.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
 #include "proto/serving/health_port.h"
-#include "proto/serving/hop_spin.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
 #include "proto/serving/metrics_endpoint.h"
@@ -375,7 +374,7 @@ int Main(int argc, char** argv) {
   }
   const absl::Status flags = CheckFlags();
   if (!flags.ok()) return ExitWith(flags);
-  if (!AttentionIsRemote()) PollOwnConnections(ProcessorCount());
+  if (!absl::GetFlag(FLAGS_experts_in_process)) PollOwnConnections();
   const absl::StatusOr<Security> security = SecurityFromFlags();
   if (!security.ok()) return ExitWith(security.status());
   const absl::StatusOr<std::unique_ptr<HealthPort>> health =

@@ -52,7 +52,7 @@ class AttentionExchange : public std::enable_shared_from_this<AttentionExchange>
 
   void Close();
   // Waits for the end of the stream, lets its connection go, and returns why it ended. Not to be
-  // called from gRPC's threads.
+  // called from on_change, or from any event of the pump's.
   absl::Status AwaitEnd();
 
  private:

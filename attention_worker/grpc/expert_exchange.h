@@ -77,10 +77,11 @@ class ExpertExchange : public std::enable_shared_from_this<ExpertExchange> {
   std::shared_ptr<MessageStream> stream_;
 
   std::mutex mutex_;
-  std::condition_variable changed_;                                        // of anything below
-  absl::Time wake_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();       // when Run looks again
-  std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);             // the stream has ended
-  std::shared_ptr<grpc::Channel> closed_channel_ ABSL_GUARDED_BY(mutex_);  // for Run to let go
+  std::condition_variable changed_;                                   // of anything below
+  absl::Time wake_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // when Run looks again
+  std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);        // the stream has ended
+  std::shared_ptr<grpc::Channel> closed_channel_
+      ABSL_GUARDED_BY(mutex_);  // for Run to let go, while steps go on
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;  // the worker says so
   bool told_ ABSL_GUARDED_BY(mutex_) = false;      // on_disconnect has been called

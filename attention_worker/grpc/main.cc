@@ -23,15 +23,14 @@
 #include "attention_worker/grpc/hosted_attention.h"
 #include "attention_worker/grpc/metric_families.h"
 #include "attention_worker/grpc/placement_service.h"
+#include "attention_worker/grpc/stream_pump.h"
 #include "kernels/backend.h"
 #include "kernels/create_backend.h"
-#include "kernels/processor_count.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
 #include "proto/serving/health_port.h"
-#include "proto/serving/hop_spin.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
 #include "proto/serving/metrics_endpoint.h"
@@ -179,7 +178,7 @@ int Main(int argc, char** argv) {
   }
   const absl::Status flags = CheckAttentionFlags();
   if (!flags.ok()) return ExitWith(flags);
-  PollOwnConnections(ProcessorCount());
+  if (!absl::GetFlag(FLAGS_experts_in_process)) PollOwnConnections();
   const absl::StatusOr<WorkerPort> port = WorkerPortFromFlags(
       absl::GetFlag(FLAGS_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
   if (!port.ok()) return ExitWith(port.status());

@@ -9,7 +9,7 @@
 namespace tramontane {
 namespace {
 
-// Less goes out at once, or as good as.
+// Less goes out at once, or as good as; what remains of more wants polling.
 constexpr size_t kLargeMessage = size_t{512} << 10;
 
 }  // namespace
@@ -43,22 +43,29 @@ void MessageStream::Start() {
 bool MessageStream::TakeNext() {
   if (!open_ || writing_ || broken_ || waiting_.empty()) return false;
   outgoing_ = std::move(waiting_.front().message);
+  outgoing_bytes_ = outgoing_.Length();
   waiting_.pop_front();
   writing_ = true;
   return true;
 }
 
+void MessageStream::NoteWish() {
+  const bool wishes = !waiting_.empty() || (writing_ && outgoing_bytes_ >= kLargeMessage);
+  if (wishes == wishes_) return;
+  wishes_ = wishes;
+  wishes ? pump_->BeginWish() : pump_->EndWish();
+}
+
 void MessageStream::Send(uint64_t id, grpc::ByteBuffer message) {
   bool write = false;
-  const bool large = message.Length() >= kLargeMessage;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (broken_) return;  // destroys the message, unlocked
     waiting_.push_back({id, std::move(message)});
     write = TakeNext();
+    NoteWish();
   }
   if (write) call_->Write(outgoing_, pump_->Tag(&write_));
-  if (!write || large) pump_->PollSoon();
 }
 
 bool MessageStream::Withdraw(uint64_t id) {
@@ -69,6 +76,7 @@ bool MessageStream::Withdraw(uint64_t id) {
   if (found == waiting_.end()) return false;
   withdrawn = std::move(found->message);
   waiting_.erase(found);
+  NoteWish();
   return true;
 }
 
@@ -87,6 +95,7 @@ void MessageStream::OnStarted(bool ok) {
     const std::lock_guard<std::mutex> lock(mutex_);
     open_ = ok;
     write = TakeNext();
+    NoteWish();
   }
   if (!ok) return Finish();
   call_->Read(&incoming_, pump_->Tag(&read_));
@@ -110,6 +119,7 @@ void MessageStream::OnWritten(bool ok) {
     writing_ = false;
     // After a failed write the read fails too, and ends the stream.
     write = ok && TakeNext();
+    NoteWish();
     close = finished_;
   }
   if (write) call_->Write(outgoing_, pump_->Tag(&write_));
@@ -122,6 +132,7 @@ void MessageStream::Finish() {
     const std::lock_guard<std::mutex> lock(mutex_);
     broken_ = true;
     dropped.swap(waiting_);
+    NoteWish();
   }
   call_->Finish(&status_, pump_->Tag(&finish_));
 }

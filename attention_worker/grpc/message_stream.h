@@ -7,6 +7,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -29,12 +30,12 @@ class MessageStream final : public std::enable_shared_from_this<MessageStream> {
     std::function<void(grpc::ByteBuffer message)> on_message;  // in order
     // Once, last; `status` is the server's word or the reason of the break. Messages that were not
     // sent are gone by then. The connection ends, and gives back what it holds of those in flight,
-    // with the last reference to `channel`.
+    // with the last reference to `channel`: let it go elsewhere, as that takes its time.
     std::function<void(const absl::Status& status, std::shared_ptr<grpc::Channel> channel)>
         on_closed;
   };
 
-  // `method`: "/package.Service/Method". The pump outlives the stream's callbacks.
+  // `method`: "/package.Service/Method". The pump outlives on_closed.
   static std::shared_ptr<MessageStream> Create(StreamPump* pump,
                                                std::shared_ptr<grpc::Channel> channel,
                                                std::string method, Callbacks callbacks);
@@ -74,6 +75,8 @@ class MessageStream final : public std::enable_shared_from_this<MessageStream> {
   // Takes the next message into outgoing_, to be written; false where there is none, or a write is
   // in progress.
   bool TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether what is to be written needs somebody who polls, also while no step waits for answers.
+  void NoteWish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // No write may start any more, and the server's word is asked for.
   void Finish();
   // Nothing is in progress any more.
@@ -102,6 +105,8 @@ class MessageStream final : public std::enable_shared_from_this<MessageStream> {
   bool open_ ABSL_GUARDED_BY(mutex_) = false;             // writes may start
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;           // never again
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  size_t outgoing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool wishes_ ABSL_GUARDED_BY(mutex_) = false;  // the pump has been told
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

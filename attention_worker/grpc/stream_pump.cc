@@ -5,30 +5,35 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <chrono>
+#include <cstdlib>
 
 #include "absl/time/clock.h"
 
 namespace tramontane {
 namespace {
 
-// For so long after a turn the next one is expected, and no other thread polls. Steps wait for
-// experts more often, but for those whose attention takes long, beside which this is short.
-constexpr absl::Duration kNextTurn = absl::Milliseconds(2);
-// How often the pump's thread looks whether a long turn has ended.
-constexpr absl::Duration kLongTurn = absl::Milliseconds(20);
+using std::chrono::steady_clock;
+
+// For so long after a turn the next one is expected, and the pump's own thread does not poll. Steps
+// on a device, which have no time to lose, wait for experts more often.
+constexpr steady_clock::duration kNextTurn = std::chrono::milliseconds(1);
+// How long to wait for the pump's own thread to leave; it takes as long as to wake up.
+constexpr absl::Duration kLongestWait = absl::Minutes(1);
 
 // The pump whose events this thread handles as its turn.
 thread_local const StreamPump* turns_in = nullptr;
 
 }  // namespace
 
+void PollOwnConnections() { setenv("GRPC_POLL_STRATEGY", "poll", /*replace=*/0); }
+
 // An event that nothing waits for: whoever polls comes out.
 class StreamPump::Kick final : public Event {
  public:
   static void Send(StreamPump* pump) {
     auto* const kick = new Kick;
-    kick->alarm_.Set(pump->queue(), gpr_now(GPR_CLOCK_MONOTONIC), pump->Tag(kick));
+    // Not at this time, which is rounded up to the next millisecond.
+    kick->alarm_.Set(pump->queue(), gpr_inf_past(GPR_CLOCK_MONOTONIC), pump->Tag(kick));
   }
   void OnEvent(bool /*ok*/) override { delete this; }
 
@@ -36,8 +41,7 @@ class StreamPump::Kick final : public Event {
   grpc::Alarm alarm_;
 };
 
-StreamPump::StreamPump(absl::Duration spin)
-    : spin_(spin), left_(absl::InfinitePast()), thread_([this] { RunOwnThread(); }) {}
+StreamPump::StreamPump(absl::Duration spin) : spin_(spin), thread_([this] { RunOwnThread(); }) {}
 
 StreamPump::~StreamPump() {
   {
@@ -61,10 +65,15 @@ void StreamPump::EndStream() {
   changed_.notify_all();
 }
 
-void StreamPump::PollSoon() {
+void StreamPump::BeginWish() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  left_ = absl::InfinitePast();
-  if (!turning_ && !own_polls_) changed_.notify_all();
+  ++num_wishes_;
+  if (OwnShallPoll() && !own_polls_) changed_.notify_all();
+}
+
+void StreamPump::EndWish() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  --num_wishes_;
 }
 
 void* StreamPump::Tag(Event* event) {
@@ -78,33 +87,30 @@ void StreamPump::Handle(void* tag, bool ok) {
 }
 
 bool StreamPump::Turn(absl::Time until, const std::atomic<bool>& ready) {
-  {
-    std::unique_lock<std::mutex> lock(mutex_);
-    if (turning_) return false;
-    turning_ = true;
-    if (own_polls_ && !SendOwnAway(lock, until)) {
-      turning_ = false;
-      return true;
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (turning_) return false;
+  turning_ = true;
+  if (!own_polls_ || SendOwnAway(lock, until)) {
+    lock.unlock();
+    void* tag = nullptr;
+    bool ok = false;
+    if (Next(until, ready, &tag, &ok)) {
+      turns_in = this;
+      Handle(tag, ok);
+      turns_in = nullptr;
     }
+    lock.lock();
   }
-  void* tag = nullptr;
-  bool ok = false;
-  if (Next(until, ready, &tag, &ok)) {
-    turns_in = this;
-    Handle(tag, ok);
-    turns_in = nullptr;
-  }
-  const std::lock_guard<std::mutex> lock(mutex_);
   turning_ = false;
-  left_ = absl::Now();
-  if (stopping_) changed_.notify_all();
+  left_ = steady_clock::now();
+  if (stopping_ || OwnShallPoll()) changed_.notify_all();
   return true;
 }
 
 bool StreamPump::SendOwnAway(std::unique_lock<std::mutex>& lock, absl::Time until) {
   // It goes after the kick, or after the event that it handles now.
   Kick::Send(this);
-  const absl::Duration left = std::min(until - absl::Now(), absl::Minutes(1));
+  const absl::Duration left = std::clamp(until - absl::Now(), absl::ZeroDuration(), kLongestWait);
   return changed_.wait_for(lock, absl::ToChronoMicroseconds(left), [this] { return !own_polls_; });
 }
 
@@ -128,15 +134,19 @@ bool StreamPump::Next(absl::Time until, const std::atomic<bool>& ready, void** t
 void StreamPump::Wake() {
   if (turns_in == this) return;  // its turn ends with what it handles
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (turning_) Kick::Send(this);
+  // One that still waits for the pump's own thread to leave looks at `ready` after that.
+  if (turning_ && !own_polls_) Kick::Send(this);
+}
+
+bool StreamPump::OwnShallPoll() const {
+  if (turning_) return false;
+  return stopping_ || num_wishes_ > 0 || steady_clock::now() >= left_ + kNextTurn;
 }
 
 void StreamPump::RunOwnThread() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
-    while (turning_ || (!stopping_ && absl::Now() < left_ + kNextTurn)) {
-      changed_.wait_for(lock, absl::ToChronoMicroseconds(turning_ ? kLongTurn : kNextTurn));
-    }
+    while (!OwnShallPoll()) changed_.wait_for(lock, kNextTurn);
     own_polls_ = true;
     lock.unlock();
     void* tag = nullptr;

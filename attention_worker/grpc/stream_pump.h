@@ -5,6 +5,7 @@
 #include <grpcpp/completion_queue.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -16,11 +17,21 @@
 
 namespace tramontane {
 
-// One thread at a time polls: the one that is in Turn, or, while no thread was there for some
-// milliseconds, the pump's own.
+// Makes gRPC's threads poll the connections of their own completion queue alone (its "poll"
+// strategy; GRPC_POLL_STRATEGY in the environment overrides it). Otherwise one thread polls all
+// connections of the process, and a step waits for the poller of the API's, or does its work. To be
+// called before anything of gRPC's is made, by processes with a StreamPump.
+void PollOwnConnections();
+
+// gRPC's callbacks would come from threads of its own, each of which takes tens of microseconds to
+// wake up, twice a layer: a third of what a hop costs (docs/benchmarks.md, "Waiting awake").
+//
+// One thread at a time polls: the one that is in Turn; while no thread was there for some
+// milliseconds, or where a stream wishes it, the pump's own. Thread-safe.
 class StreamPump final : public ArrivalPump {
  public:
-  // What an operation's end is told to.
+  // Is told when an operation has ended: by one thread at a time, whatever the stream, with no lock
+  // held.
   class Event {
    public:
     virtual void OnEvent(bool ok) = 0;
@@ -29,7 +40,7 @@ class StreamPump final : public ArrivalPump {
     ~Event() = default;
   };
 
-  // `spin`: for how long Turn looks for events before it sleeps.
+  // `spin`: for how long Turn looks for events before it sleeps; zero: it sleeps at once.
   explicit StreamPump(absl::Duration spin = absl::ZeroDuration());
   // Waits until all streams have ended. Not from an event.
   ~StreamPump() override;
@@ -39,26 +50,26 @@ class StreamPump final : public ArrivalPump {
   bool Turn(absl::Time until, const std::atomic<bool>& ready) override;
   void Wake() override;
 
-  // For streams. Between BeginStream and EndStream, events may come: one at a time, over all
-  // streams.
+  // For streams. Operations start and end between BeginStream and EndStream.
   grpc::CompletionQueue* queue() { return &queue_; }
-  // For an operation that is started next. `event` sees what was written before.
-  void* Tag(Event* event);
   void BeginStream();
   void EndStream();
-  // So much is being written that it may want polling before a thread comes to Turn.
-  void PollSoon();
+  // The tag of an operation that is started next. What was written before is seen in OnEvent.
+  void* Tag(Event* event);
+  // While there are more of the former, the pump's own thread polls as soon as no other does.
+  void BeginWish();
+  void EndWish();
 
  private:
   class Kick;
 
   void RunOwnThread();
+  bool OwnShallPoll() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Has the pump's own thread stop to poll; false where it still does at `until`.
   bool SendOwnAway(std::unique_lock<std::mutex>& lock, absl::Time until)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The event after which Turn returns; false where there is none.
   bool Next(absl::Time until, const std::atomic<bool>& ready, void** tag, bool* ok);
-
   void Handle(void* tag, bool ok);
 
   const absl::Duration spin_;
@@ -70,7 +81,8 @@ class StreamPump final : public ArrivalPump {
   std::condition_variable changed_;                 // of anything below
   bool turning_ ABSL_GUARDED_BY(mutex_) = false;    // a thread is in Turn
   bool own_polls_ ABSL_GUARDED_BY(mutex_) = false;  // the pump's thread polls, or handles
-  absl::Time left_ ABSL_GUARDED_BY(mutex_);         // when a thread was in Turn last
+  std::chrono::steady_clock::time_point left_ ABSL_GUARDED_BY(mutex_);  // when the last turn ended
+  int num_wishes_ ABSL_GUARDED_BY(mutex_) = 0;
   int num_streams_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 

@@ -22,7 +22,7 @@ struct SignsOfLife {
 };
 
 // A connection of its own, which ends with the last reference; with the certificates that `tls` has
-// now. Let the last reference go on a thread that is not gRPC's: see MessageStream.
+// now.
 std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
                                                    int64_t max_message_bytes, const TlsClient& tls,
                                                    const SignsOfLife& signs_of_life = {});

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
@@ -51,11 +50,6 @@ absl::Duration HopSpinFromFlag(int num_processors) {
     return absl::ZeroDuration();
   }
   return absl::Microseconds(spin_us);
-}
-
-void PollOwnConnections(int num_processors) {
-  if (absl::GetFlag(FLAGS_hop_spin_us) == 0 || num_processors < kLeastProcessors) return;
-  setenv("GRPC_POLL_STRATEGY", "poll", /*replace=*/0);
 }
 
 void SetPollSpin(absl::Duration spin) {

@@ -13,12 +13,6 @@ absl::Status CheckHopSpinFlag();
 // What the flag says; zero, with a warning in the log, for fewer than four processors.
 absl::Duration HopSpinFromFlag(int num_processors);
 
-// Where HopSpinFromFlag is not zero: makes gRPC's threads poll the connections of their own
-// completion queue alone (its "poll" strategy, which GRPC_POLL_STRATEGY in the environment
-// overrides), so that the thread that waits for a hop's answer is the one that reads it. To be
-// called before anything of gRPC's is made, by processes that run attention.
-void PollOwnConnections(int num_processors);
-
 // From now on whoever waits in epoll_wait, which is gRPC's one polling thread, looks for `spin`
 // before it sleeps, and lets other threads of its processor run between looks. gRPC 1.51 has no
 // setting for that, so the program's epoll_wait takes the place of libc's. Zero, as at first: it is

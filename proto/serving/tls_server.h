@@ -18,7 +18,7 @@ struct TlsServerOptions {
   // one of the names; `identity` has a CA then.
   bool require_client_certificate = false;
   PeerNames allowed_peers;
-  // For each call that a peer of another name makes. From gRPC's threads.
+  // For each call that a peer of another name makes. From any thread; it must not block.
   std::function<void()> on_refused = [] {};
 };
 

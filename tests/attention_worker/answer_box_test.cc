@@ -111,7 +111,7 @@ TEST(AnswerBoxTest, NobodyIsWokenOutsideOfAPump) {
   EXPECT_EQ(pump.wakes, 0);
 }
 
-TEST(AnswerBoxTest, OneWhosePumpIsTakenIsWokenByWhoeverPuts) {
+TEST(AnswerBoxTest, APumpThatIsTakenKeepsNoAnswerBack) {
   TestPump pump;
   pump.busy = true;
   AnswerBox box(&pump);

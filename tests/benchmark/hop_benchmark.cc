@@ -9,8 +9,7 @@
 // BM_TwoProcesses is a single token's hop as servers have it: the worker is a process of its own,
 // its batch takes 150 us (where a processor computes as where it waits for a device, its thread is
 // awake), and the client does something else for 65 us between hops, as attention on a device
-// takes. Its argument is --hop_spin_us, of both processes; with GRPC_POLL_STRATEGY=poll in the
-// environment the client, and it alone, polls as a coordinator does with that flag.
+// takes. Its argument is --hop_spin_us, of both processes.
 #include <benchmark/benchmark.h>
 
 #include <sys/prctl.h>
@@ -20,7 +19,6 @@
 #include <array>
 #include <condition_variable>
 #include <csignal>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -132,7 +130,6 @@ class OtherProcess {
 
   [[noreturn]] static void Run(const Pipes& pipes, absl::Duration spin) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    unsetenv("GRPC_POLL_STRATEGY");
     char wish = 0;
     if (read(pipes.wish[0], &wish, 1) != 1) std::_Exit(0);
     SetPollSpin(spin);
@@ -311,8 +308,9 @@ BENCHMARK(BM_TwoProcesses)->Arg(kSpinsUs[0])->Arg(kSpinsUs[1])->Arg(kSpinsUs[2])
 }  // namespace tramontane
 
 int main(int argc, char** argv) {
-  tramontane::IgnoreLockOrder();  // as servers do
+  tramontane::IgnoreLockOrder();  // as both ends do
   tramontane::OtherProcess::ForkAll();
+  tramontane::PollOwnConnections();  // as this end does
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

@@ -4,10 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -30,17 +33,41 @@ std::vector<std::byte> Bytes(const ExpertBatchResult& result, DType dtype) {
   return bytes;
 }
 
-class GrpcExpertClientTest : public ::testing::TestWithParam<DType> {
+// A pump in which a thread turns, as a step that waits for answers does.
+class TurnedPump {
+ public:
+  ~TurnedPump() {
+    stopping_ = true;
+    pump_->Wake();
+    thread_.join();
+  }
+  const std::shared_ptr<StreamPump>& pump() const { return pump_; }
+
+ private:
+  const std::shared_ptr<StreamPump> pump_ = std::make_shared<StreamPump>();
+  std::atomic<bool> stopping_{false};
+  std::thread thread_{[this] {
+    while (!stopping_) pump_->Turn(absl::InfiniteFuture(), stopping_);
+  }};
+};
+
+// With and without a thread that turns in the client's pump.
+class GrpcExpertClientTest : public ::testing::TestWithParam<std::tuple<DType, bool>> {
  protected:
-  GrpcExpertClientTest() : rows_(MakeRows(2, kHiddenSize, GetParam(), 5)) {}
+  GrpcExpertClientTest() : rows_(MakeRows(2, kHiddenSize, dtype(), 5)) {
+    if (std::get<1>(GetParam())) turned_ = std::make_unique<TurnedPump>();
+  }
+
+  static DType dtype() { return std::get<0>(GetParam()); }
 
   ExpertWorkerExpectation Expectation() const {
-    return TinyExpectation(GetParam(), server_->experts().checkpoint().digest());
+    return TinyExpectation(dtype(), server_->experts().checkpoint().digest());
   }
 
   std::shared_ptr<ExpertClient> Connect(const ExpertExecutorOptions& executor_options = {}) {
-    server_ = std::make_unique<WorkerServer>(GetParam(), executor_options);
+    server_ = std::make_unique<WorkerServer>(dtype(), executor_options);
     GrpcExpertClientOptions options;
+    if (turned_ != nullptr) options.pump = turned_->pump();
     options.on_disconnect = [this](const absl::Status& status) { disconnected_.Set(status); };
     absl::StatusOr<std::shared_ptr<ExpertClient>> client =
         ConnectExpertWorker(server_->address(), Expectation(), options);
@@ -58,13 +85,18 @@ class GrpcExpertClientTest : public ::testing::TestWithParam<DType> {
   }
 
   const std::vector<std::byte> rows_;
+  std::unique_ptr<TurnedPump> turned_;
   std::unique_ptr<WorkerServer> server_;
   Awaited<absl::Status> disconnected_;
 };
 
 INSTANTIATE_TEST_SUITE_P(ComputeDTypes, GrpcExpertClientTest,
-                         ::testing::Values(DType::kF32, DType::kBF16),
-                         [](const auto& param) { return std::string(DTypeName(param.param)); });
+                         ::testing::Combine(::testing::Values(DType::kF32, DType::kBF16),
+                                            ::testing::Bool()),
+                         [](const auto& param) {
+                           return std::string(DTypeName(std::get<0>(param.param))) +
+                                  (std::get<1>(param.param) ? "_turned" : "");
+                         });
 
 TEST_P(GrpcExpertClientTest, KnowsWhatTheWorkerSaysOfItself) {
   const auto client = Connect();
@@ -77,16 +109,16 @@ TEST_P(GrpcExpertClientTest, KnowsWhatTheWorkerSaysOfItself) {
 TEST_P(GrpcExpertClientTest, AnswersTheBitsOfADirectComputation) {
   const auto client = Connect();
   Answer answer;
-  client->Execute(SomeBatch(rows_, GetParam()), Into(answer));
+  client->Execute(SomeBatch(rows_, dtype()), Into(answer));
   ASSERT_TRUE(answer.Wait().ok()) << answer.Wait().status();
-  EXPECT_EQ(Bytes(*answer.Wait(), GetParam()), Expected(rows_));
+  EXPECT_EQ(Bytes(*answer.Wait(), dtype()), Expected(rows_));
 }
 
 TEST_P(GrpcExpertClientTest, LargeBatchesCrossFramesAndKeepTheirBits) {
   const auto client = Connect();
   constexpr int64_t kRows = 20'000;  // 5 MiB of float32: more than one HTTP/2 frame
-  const std::vector<std::byte> rows = MakeRows(kRows, kHiddenSize, GetParam(), 9);
-  ExpertBatch batch = SomeBatch(rows, GetParam());
+  const std::vector<std::byte> rows = MakeRows(kRows, kHiddenSize, dtype(), 9);
+  ExpertBatch batch = SomeBatch(rows, dtype());
   ExpertTask task = MakeTask(server_->experts(), rows, 1, {2}, {{}});
   task.row_indices.resize(kRows);
   for (int32_t i = 0; i < kRows; ++i) task.row_indices[static_cast<size_t>(i)] = kRows - 1 - i;
@@ -97,22 +129,22 @@ TEST_P(GrpcExpertClientTest, LargeBatchesCrossFramesAndKeepTheirBits) {
   Answer answer;
   client->Execute(batch, Into(answer));
   ASSERT_TRUE(answer.Wait().ok()) << answer.Wait().status();
-  EXPECT_EQ(Bytes(*answer.Wait(), GetParam()), ComputeDirectly(server_->experts(), task));
+  EXPECT_EQ(Bytes(*answer.Wait(), dtype()), ComputeDirectly(server_->experts(), task));
 }
 
 TEST_P(GrpcExpertClientTest, SeveralBatchesInFlightGetTheirOwnAnswers) {
   const auto client = Connect();
   server_->backend().Close();
   std::vector<std::vector<std::byte>> rows;
-  for (int i = 0; i < 16; ++i) rows.push_back(MakeRows(2, kHiddenSize, GetParam(), i));
+  for (int i = 0; i < 16; ++i) rows.push_back(MakeRows(2, kHiddenSize, dtype(), i));
   std::vector<Answer> answers(16);
   for (size_t i = 0; i < 16; ++i) {
-    client->Execute(SomeBatch(rows[i], GetParam()), Into(answers[i]));
+    client->Execute(SomeBatch(rows[i], dtype()), Into(answers[i]));
   }
   server_->backend().Open();
   for (size_t i = 0; i < 16; ++i) {
     ASSERT_TRUE(answers[i].Wait().ok()) << answers[i].Wait().status();
-    EXPECT_EQ(Bytes(*answers[i].Wait(), GetParam()), Expected(rows[i])) << i;
+    EXPECT_EQ(Bytes(*answers[i].Wait(), dtype()), Expected(rows[i])) << i;
   }
 }
 
@@ -120,24 +152,24 @@ TEST_P(GrpcExpertClientTest, AWorkerThatIsSilentDoesNotHoldABatchPastItsDeadline
   const auto client = Connect();
   server_->backend().Close();
   Answer late, next;
-  ExpertBatch batch = SomeBatch(rows_, GetParam());
+  ExpertBatch batch = SomeBatch(rows_, dtype());
   batch.deadline = absl::Now() + absl::Milliseconds(50);
   client->Execute(batch, Into(late));
   const absl::Status status = late.Wait().status();  // with the gate still closed
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(std::string(status.message()), HasSubstr(client->address()));
   // The late answer comes before the next one, and is dropped.
-  client->Execute(SomeBatch(rows_, GetParam()), Into(next));
+  client->Execute(SomeBatch(rows_, dtype()), Into(next));
   server_->backend().Open();
   ASSERT_TRUE(next.Wait().ok()) << next.Wait().status();
-  EXPECT_EQ(Bytes(*next.Wait(), GetParam()), Expected(rows_));
+  EXPECT_EQ(Bytes(*next.Wait(), dtype()), Expected(rows_));
   EXPECT_EQ(late.num_sets(), 1);
 }
 
 TEST_P(GrpcExpertClientTest, ADeadlineThatHasPassedSendsNothing) {
   const auto client = Connect();
   Answer answer;
-  ExpertBatch batch = SomeBatch(rows_, GetParam());
+  ExpertBatch batch = SomeBatch(rows_, dtype());
   batch.deadline = absl::Now() - absl::Seconds(1);
   client->Execute(batch, Into(answer));
   ASSERT_TRUE(answer.has_value());
@@ -147,7 +179,7 @@ TEST_P(GrpcExpertClientTest, ADeadlineThatHasPassedSendsNothing) {
 TEST_P(GrpcExpertClientTest, PassesTheWorkersErrorsOnWithItsName) {
   const auto client = Connect();
   Answer answer;
-  ExpertBatch batch = SomeBatch(rows_, GetParam());
+  ExpertBatch batch = SomeBatch(rows_, dtype());
   batch.expert_ids[0] = 7;
   client->Execute(batch, Into(answer));
   EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kNotFound);
@@ -163,11 +195,11 @@ TEST_P(GrpcExpertClientTest, AFullQueueIsResourceExhausted) {
   ASSERT_TRUE(second.ok()) << second.status();
   server_->backend().Close();
   Answer computed, queued, refused;
-  first->Execute(SomeBatch(rows_, GetParam()), Into(computed));
+  first->Execute(SomeBatch(rows_, dtype()), Into(computed));
   server_->backend().WaitUntilHeld();
-  first->Execute(SomeBatch(rows_, GetParam()), Into(queued));
+  first->Execute(SomeBatch(rows_, dtype()), Into(queued));
   while (server_->executor().queued_batches() != 1) std::this_thread::yield();
-  (*second)->Execute(SomeBatch(rows_, GetParam()), Into(refused));
+  (*second)->Execute(SomeBatch(rows_, dtype()), Into(refused));
   EXPECT_EQ(refused.Wait().status().code(), absl::StatusCode::kResourceExhausted);
   server_->backend().Open();
   EXPECT_TRUE(computed.Wait().ok());
@@ -178,7 +210,7 @@ TEST_P(GrpcExpertClientTest, ALostWorkerEndsEveryBatchOnceAndIsReported) {
   const auto client = Connect();
   server_->backend().Close();
   std::vector<Answer> answers(3);
-  for (Answer& answer : answers) client->Execute(SomeBatch(rows_, GetParam()), Into(answer));
+  for (Answer& answer : answers) client->Execute(SomeBatch(rows_, dtype()), Into(answer));
   server_->backend().WaitUntilHeld();
   std::thread killer([this] { server_->Kill(); });
   for (Answer& answer : answers) {
@@ -190,7 +222,7 @@ TEST_P(GrpcExpertClientTest, ALostWorkerEndsEveryBatchOnceAndIsReported) {
   killer.join();
   for (Answer& answer : answers) EXPECT_EQ(answer.num_sets(), 1);
   Answer after;
-  client->Execute(SomeBatch(rows_, GetParam()), Into(after));
+  client->Execute(SomeBatch(rows_, dtype()), Into(after));
   EXPECT_EQ(after.Wait().status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(disconnected_.num_sets(), 1);
 }
@@ -199,7 +231,7 @@ TEST_P(GrpcExpertClientTest, EndingTheClientAnswersWhatIsInFlight) {
   auto client = Connect();
   server_->backend().Close();
   Answer answer;
-  client->Execute(SomeBatch(rows_, GetParam()), Into(answer));
+  client->Execute(SomeBatch(rows_, dtype()), Into(answer));
   server_->backend().WaitUntilHeld();
   client.reset();
   ASSERT_TRUE(answer.has_value());
@@ -211,7 +243,7 @@ TEST_P(GrpcExpertClientTest, TheLastReferenceMayGoInsideOfAnAnswer) {
   auto client = Connect();
   Awaited<bool> answered;
   ExpertClient* raw = client.get();
-  raw->Execute(SomeBatch(rows_, GetParam()),
+  raw->Execute(SomeBatch(rows_, dtype()),
                [&answered, client = std::move(client)](
                    const absl::StatusOr<ExpertBatchResult>& result) mutable {
                  const bool good = result.ok();
@@ -235,7 +267,7 @@ TEST_P(GrpcExpertClientTest, RefusesAnotherCheckpointNamingBothDigests) {
 TEST_P(GrpcExpertClientTest, RefusesAnotherRowFormatNamingBoth) {
   Connect();
   ExpertWorkerExpectation expected = Expectation();
-  expected.row_dtype = GetParam() == DType::kF32 ? DType::kBF16 : DType::kF32;
+  expected.row_dtype = dtype() == DType::kF32 ? DType::kBF16 : DType::kF32;
   const absl::Status refused = Refusal(expected);
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(refused.message()), AllOf(HasSubstr("f32"), HasSubstr("bf16")));
@@ -263,13 +295,13 @@ TEST_P(GrpcExpertClientTest, ADrainingWorkerSaysSoAndAnswersWhatIsInFlight) {
   std::shared_ptr<ExpertClient> client = Connect();
   server_->backend().Close();
   Answer answer;
-  client->Execute(SomeBatch(rows_, GetParam()), Into(answer));
+  client->Execute(SomeBatch(rows_, dtype()), Into(answer));
   server_->backend().WaitUntilHeld();
   std::thread drain([this] { server_->service().Drain(absl::InfiniteFuture(), absl::Minutes(2)); });
   EXPECT_TRUE(IsDraining(disconnected_.Wait()));
   server_->backend().Open();
   ASSERT_TRUE(answer.Wait().ok()) << answer.Wait().status();
-  EXPECT_EQ(Bytes(*answer.Wait(), GetParam()), Expected(rows_));
+  EXPECT_EQ(Bytes(*answer.Wait(), dtype()), Expected(rows_));
   client.reset();  // as whoever has been told does once nothing is in flight
   drain.join();
 }

@@ -9,7 +9,6 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
 #include <thread>
 
 #include "absl/flags/declare.h"
@@ -97,19 +96,6 @@ TEST_F(HopSpinTest, AnErrorIsTold) {
   epoll_event found;
   EXPECT_EQ(epoll_wait(-1, &found, 1, -1), -1);
   EXPECT_EQ(errno, EBADF);
-}
-
-TEST_F(HopSpinTest, TheEnvironmentSaysHowGrpcPolls) {
-  unsetenv("GRPC_POLL_STRATEGY");
-  PollOwnConnections(4);
-  absl::SetFlag(&FLAGS_hop_spin_us, 200);
-  PollOwnConnections(3);
-  EXPECT_EQ(getenv("GRPC_POLL_STRATEGY"), nullptr);
-  PollOwnConnections(4);
-  EXPECT_STREQ(getenv("GRPC_POLL_STRATEGY"), "poll");
-  setenv("GRPC_POLL_STRATEGY", "epoll1", 1);
-  PollOwnConnections(4);
-  EXPECT_STREQ(getenv("GRPC_POLL_STRATEGY"), "epoll1");
 }
 
 TEST_F(HopSpinTest, TheFlagIsIgnoredOnFewProcessors) {

@@ -5,9 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "absl/time/clock.h"
@@ -41,12 +45,17 @@ class Flag {
 class TestEvent final : public StreamPump::Event {
  public:
   explicit TestEvent(StreamPump* pump) : pump_(pump) { pump_->BeginStream(); }
-  void Come() { alarm_.Set(pump_->queue(), gpr_now(GPR_CLOCK_MONOTONIC), pump_->Tag(this)); }
+  void Come() { alarm_.Set(pump_->queue(), gpr_inf_past(GPR_CLOCK_MONOTONIC), pump_->Tag(this)); }
+  void ComeSoon() {
+    alarm_.Set(pump_->queue(), std::chrono::system_clock::now() + std::chrono::milliseconds(2),
+               pump_->Tag(this));
+  }
   void OnEvent(bool /*ok*/) override {
     handler_ = std::this_thread::get_id();
     if (on_event) on_event();
-    pump_->EndStream();
-    handled.Set();
+    StreamPump* const pump = pump_;
+    handled.Set();  // whoever awaits that may end this
+    pump->EndStream();
   }
   std::thread::id handler() {
     handled.Await();
@@ -102,12 +111,8 @@ TEST_P(StreamPumpTest, ATurnSendsThePumpsThreadAway) {
     before.Come();
     ASSERT_NE(before.handler(), std::this_thread::get_id());
     TestEvent event(&pump_);
-    std::thread other([&event] {
-      absl::SleepFor(absl::Milliseconds(1));
-      event.Come();
-    });
+    event.ComeSoon();
     while (!event.handled.is_set()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
-    other.join();
     if (event.handler() == std::this_thread::get_id()) ++mine;
   }
   EXPECT_EQ(mine, 1);
@@ -133,14 +138,45 @@ TEST_P(StreamPumpTest, ATurnEndsAtItsTime) {
 TEST_P(StreamPumpTest, AWokenTurnEnds) {
   for (int i = 0; i < 100; ++i) {
     ready_ = false;
-    std::thread other([this, i] {
-      if (i % 2 == 0) absl::SleepFor(absl::Microseconds(50));
+    std::thread other([this] {
       ready_ = true;
       pump_.Wake();
     });
-    while (!ready_) EXPECT_TRUE(Turn(absl::Now() + absl::Minutes(5)));
+    while (!ready_) EXPECT_TRUE(Turn(absl::InfiniteFuture()));
     other.join();
   }
+}
+
+TEST_P(StreamPumpTest, WithAWishThePumpsThreadPollsAsSoonAsItMay) {
+  pump_.BeginWish();
+  for (int i = 0; i < 10; ++i) {
+    TakeOver();
+    TestEvent event(&pump_);
+    event.Come();
+    EXPECT_NE(event.handler(), std::this_thread::get_id());
+  }
+  pump_.EndWish();
+}
+
+TEST_P(StreamPumpTest, ItsEndWaitsForStreams) {
+  auto pump = std::make_unique<StreamPump>(GetParam());
+  TestEvent event(pump.get());
+  event.ComeSoon();
+  pump.reset();
+  EXPECT_TRUE(event.handled.is_set());
+}
+
+TEST(PollOwnConnectionsTest, TheEnvironmentGoesFirst) {
+  const char* const before = getenv("GRPC_POLL_STRATEGY");
+  const std::string kept = before != nullptr ? before : "";
+  unsetenv("GRPC_POLL_STRATEGY");
+  PollOwnConnections();
+  EXPECT_STREQ(getenv("GRPC_POLL_STRATEGY"), "poll");
+  setenv("GRPC_POLL_STRATEGY", "epoll1", 1);
+  PollOwnConnections();
+  EXPECT_STREQ(getenv("GRPC_POLL_STRATEGY"), "epoll1");
+  unsetenv("GRPC_POLL_STRATEGY");
+  if (before != nullptr) setenv("GRPC_POLL_STRATEGY", kept.c_str(), 1);
 }
 
 TEST_P(StreamPumpTest, OneThreadTurnsAtATime) {
