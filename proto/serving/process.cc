@@ -99,9 +99,7 @@ sigset_t TerminationSignals() {
 
 }  // namespace
 
-void IgnoreLockOrder() {
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-}
+void IgnoreLockOrder() { absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore); }
 
 void BlockTerminationSignals() {
   const sigset_t signals = TerminationSignals();
