@@ -3,17 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <condition_variable>
 #include <cstddef>
-#include <deque>
-#include <functional>
-#include <mutex>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "tests/fakes/fake_arrival_pump.h"
 
 namespace tramontane {
 namespace {
@@ -46,41 +41,8 @@ TEST(AnswerBoxTest, WhatIsThereIsTakenAtTheTime) {
   EXPECT_THAT(box.TakeUntil(1, absl::InfinitePast()), SizeIs(0));
 }
 
-// Brings in what it is told to, an answer each turn, and then waits to be woken.
-class TestPump final : public ArrivalPump {
- public:
-  bool Turn(absl::Time until, const std::atomic<bool>& ready) override {
-    ++turns;
-    if (busy) return false;
-    if (!arrivals.empty()) {
-      const std::function<void()> arrive = std::move(arrivals.front());
-      arrivals.pop_front();
-      arrive();
-      return true;
-    }
-    std::unique_lock<std::mutex> lock(mutex_);
-    woken_.wait_for(lock, absl::ToChronoMicroseconds(until - absl::Now()),
-                    [&ready] { return ready.load(); });
-    return true;
-  }
-  void Wake() override {
-    ++wakes;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    woken_.notify_one();
-  }
-
-  bool busy = false;
-  std::deque<std::function<void()>> arrivals;
-  std::atomic<int> turns{0};
-  std::atomic<int> wakes{0};
-
- private:
-  std::mutex mutex_;
-  std::condition_variable woken_;
-};
-
 TEST(AnswerBoxTest, ThePumpBringsAnswersIn) {
-  TestPump pump;
+  FakeArrivalPump pump;
   AnswerBox box(&pump);
   for (const size_t batch : {0u, 1u, 2u}) {
     pump.arrivals.push_back([&box, batch] { box.Put(batch, ExpertBatchResult()); });
@@ -91,7 +53,7 @@ TEST(AnswerBoxTest, ThePumpBringsAnswersIn) {
 }
 
 TEST(AnswerBoxTest, WhatOthersPutEndsATurn) {
-  TestPump pump;
+  FakeArrivalPump pump;
   AnswerBox box(&pump);
   std::thread worker([&] {
     while (pump.turns == 0) std::this_thread::yield();
@@ -103,7 +65,7 @@ TEST(AnswerBoxTest, WhatOthersPutEndsATurn) {
 }
 
 TEST(AnswerBoxTest, NobodyIsWokenOutsideOfAPump) {
-  TestPump pump;
+  FakeArrivalPump pump;
   AnswerBox box(&pump);
   EXPECT_TRUE(box.Put(0, ExpertBatchResult()));
   EXPECT_THAT(box.TakeUntil(1, absl::InfiniteFuture()), SizeIs(1));
@@ -112,7 +74,7 @@ TEST(AnswerBoxTest, NobodyIsWokenOutsideOfAPump) {
 }
 
 TEST(AnswerBoxTest, APumpThatIsTakenKeepsNoAnswerBack) {
-  TestPump pump;
+  FakeArrivalPump pump;
   pump.busy = true;
   AnswerBox box(&pump);
   std::thread worker([&] {
@@ -124,7 +86,7 @@ TEST(AnswerBoxTest, APumpThatIsTakenKeepsNoAnswerBack) {
 }
 
 TEST(AnswerBoxTest, ATurnEndsAtTheTime) {
-  TestPump pump;
+  FakeArrivalPump pump;
   AnswerBox box(&pump);
   EXPECT_THAT(box.TakeUntil(1, absl::Now() + absl::Milliseconds(1)), SizeIs(0));
   box.Put(0, ExpertBatchResult());
