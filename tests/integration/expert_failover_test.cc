@@ -36,6 +36,7 @@ class ExpertFailoverTest : public testing::Test {
 
   double Metric(const std::string& name, const std::string& labels = "") {
     const auto value = ReadMetric(cluster_->coordinator().metrics_address, name, labels);
+    EXPECT_TRUE(value.ok() || absl::IsNotFound(value.status())) << value.status();
     return value.ok() ? *value : 0;
   }
 
@@ -107,8 +108,15 @@ TEST_F(ExpertFailoverTest, RequestsWaitForTheLastReplicaToComeBack) {
   worker(0).Signal(SIGKILL);
   const absl::Time deadline = absl::Now() + absl::Seconds(60);
   while (Metric("tramontane_expert_waiting") == 0) {
-    ASSERT_LT(absl::Now(), deadline) << "no request waits for the killed worker, of "
-                                     << Metric("tramontane_num_requests_running") << " that run";
+    if (absl::Now() < deadline) continue;
+    const double running = Metric("tramontane_num_requests_running");
+    if (running == 0) {
+      streams.Finish();
+      for (size_t i = 0; i < streams.size(); ++i) {
+        ADD_FAILURE() << streams.status(i).error_code() << " " << streams.status(i).error_message();
+      }
+    }
+    FAIL() << "no request waits for the killed worker, of " << running << " that run";
   }
   const absl::StatusOr<std::unique_ptr<ChildProcess>> next = ChildProcess::Start(
       "expert_worker",
