@@ -146,7 +146,8 @@ void Admission::NoteSaturationLocked(absl::Time now) {
 
 absl::Status Admission::Enter(std::vector<std::unique_ptr<Sequence>> completions,
                               Refusal& refusal) {
-  const absl::Time now = options_.clock();
+  // Not a later one, at which their deadline may have passed: that would be no lack of room.
+  const absl::Time now = completions.front()->arrival();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (draining_) return ShuttingDown();

@@ -56,7 +56,11 @@ class SchedulerFixture : public testing::Test {
  protected:
   void MakeScheduler(SchedulerOptions options = {}, FakeAttentionOptions attention = {},
                      const Tokenizer* tokenizer = nullptr) {
-    options.clock = [this] { return now_; };
+    options.clock = [this] {
+      const absl::Time now = now_;
+      now_ += look_takes_;
+      return now;
+    };
     attention_ = std::make_unique<FakeAttentionClient>(attention);
     scheduler_ = std::make_unique<Scheduler>(std::vector<AttentionClient*>{attention_.get()},
                                              tokenizer, &observer_, options);
@@ -97,6 +101,7 @@ class SchedulerFixture : public testing::Test {
   }
 
   absl::Time now_ = absl::UnixEpoch();
+  absl::Duration look_takes_;  // at the clock
   RecordingObserver observer_;
   std::unique_ptr<FakeAttentionClient> attention_;
   std::unique_ptr<Scheduler> scheduler_;  // last: it uses the others

@@ -152,6 +152,17 @@ TEST_F(SchedulerOverloadTest, ADeadlineThatCannotBeMetIsRefusedAtOnceWithTheEsti
   EXPECT_EQ(observer_.refusals[Refusal::kWaitTooLong], 1);
 }
 
+TEST_F(SchedulerOverloadTest, ADeadlineThatPassesMeanwhileIsNoLackOfRoom) {
+  Load();
+  look_takes_ = absl::Milliseconds(2);
+  const auto late = Try(0, now_ + absl::Milliseconds(1));
+  ASSERT_TRUE(late.ok()) << late.status();
+  scheduler_->RunOnce();
+  const StreamContents contents = Read(**late);
+  ASSERT_TRUE(contents.end.has_value());
+  EXPECT_EQ(contents.end->code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 TEST_F(SchedulerOverloadTest, OnlyThoseBeforeItCount) {
   Load();
   Measure();
