@@ -6,40 +6,17 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdlib>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "tests/expert_worker/fixtures.h"
 
 namespace tramontane {
 namespace {
-
-class Flag {
- public:
-  void Set() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    set_ = true;
-    changed_.notify_all();
-  }
-  bool is_set() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return set_;
-  }
-  void Await() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return set_; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool set_ = false;
-};
 
 // An event that comes when it is told to, and knows who handled it.
 class TestEvent final : public StreamPump::Event {
@@ -51,29 +28,28 @@ class TestEvent final : public StreamPump::Event {
                pump_->Tag(this));
   }
   void OnEvent(bool /*ok*/) override {
-    handler_ = std::this_thread::get_id();
     if (on_event) on_event();
     StreamPump* const pump = pump_;
-    handled.Set();  // whoever awaits that may end this
+    handler.Set(std::this_thread::get_id());  // whoever awaits that may end this
     pump->EndStream();
-  }
-  std::thread::id handler() {
-    handled.Await();
-    return handler_;
   }
 
   std::function<void()> on_event;
-  Flag handled;
+  Awaited<std::thread::id> handler;
 
  private:
   StreamPump* const pump_;
-  std::thread::id handler_;
   grpc::Alarm alarm_;
 };
 
 class StreamPumpTest : public ::testing::TestWithParam<absl::Duration> {
  protected:
   bool Turn(absl::Time until) { return pump_.Turn(until, ready_); }
+  // Returns who has handled it.
+  std::thread::id TurnUntilHandled(TestEvent& event) {
+    while (!event.handler.has_value()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
+    return event.handler.Wait();
+  }
   // Until this thread has just been there, so that the pump's own leaves it alone.
   void TakeOver() { EXPECT_TRUE(Turn(absl::Now())); }
 
@@ -88,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(Spins, StreamPumpTest,
 TEST_P(StreamPumpTest, ThePumpsThreadHandlesWhatComesWhileNobodyTurns) {
   TestEvent event(&pump_);
   event.Come();
-  EXPECT_NE(event.handler(), std::this_thread::get_id());
+  EXPECT_NE(event.handler.Wait(), std::this_thread::get_id());
 }
 
 // The pump's thread takes over from a thread that comes late, so not every try tells.
@@ -98,8 +74,7 @@ TEST_P(StreamPumpTest, WhoeverTurnsHandlesWhatComes) {
     TakeOver();
     TestEvent event(&pump_);
     event.Come();
-    while (!event.handled.is_set()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
-    if (event.handler() == std::this_thread::get_id()) ++mine;
+    if (TurnUntilHandled(event) == std::this_thread::get_id()) ++mine;
   }
   EXPECT_EQ(mine, 1);
 }
@@ -109,11 +84,10 @@ TEST_P(StreamPumpTest, ATurnSendsThePumpsThreadAway) {
   for (int i = 0; i < 100 && mine == 0; ++i) {
     TestEvent before(&pump_);
     before.Come();
-    ASSERT_NE(before.handler(), std::this_thread::get_id());
+    ASSERT_NE(before.handler.Wait(), std::this_thread::get_id());
     TestEvent event(&pump_);
     event.ComeSoon();
-    while (!event.handled.is_set()) EXPECT_TRUE(Turn(absl::Now() + absl::Seconds(1)));
-    if (event.handler() == std::this_thread::get_id()) ++mine;
+    if (TurnUntilHandled(event) == std::this_thread::get_id()) ++mine;
   }
   EXPECT_EQ(mine, 1);
 }
@@ -123,7 +97,7 @@ TEST_P(StreamPumpTest, AfterAWhileThePumpsThreadTakesOverAgain) {
     TakeOver();
     TestEvent event(&pump_);
     event.Come();
-    EXPECT_NE(event.handler(), std::this_thread::get_id());
+    EXPECT_NE(event.handler.Wait(), std::this_thread::get_id());
   }
 }
 
@@ -153,7 +127,7 @@ TEST_P(StreamPumpTest, WithAWishThePumpsThreadPollsAsSoonAsItMay) {
     TakeOver();
     TestEvent event(&pump_);
     event.Come();
-    EXPECT_NE(event.handler(), std::this_thread::get_id());
+    EXPECT_NE(event.handler.Wait(), std::this_thread::get_id());
   }
   pump_.EndWish();
 }
@@ -163,7 +137,7 @@ TEST_P(StreamPumpTest, ItsEndWaitsForStreams) {
   TestEvent event(pump.get());
   event.ComeSoon();
   pump.reset();
-  EXPECT_TRUE(event.handled.is_set());
+  EXPECT_TRUE(event.handler.has_value());
 }
 
 TEST(PollOwnConnectionsTest, TheEnvironmentGoesFirst) {
@@ -182,24 +156,24 @@ TEST(PollOwnConnectionsTest, TheEnvironmentGoesFirst) {
 TEST_P(StreamPumpTest, OneThreadTurnsAtATime) {
   bool told = false;
   for (int i = 0; i < 100 && !told; ++i) {
-    Flag inside;
-    Flag leave;
+    Awaited<bool> inside;
+    Awaited<bool> leave;
     TestEvent event(&pump_);
     event.on_event = [&] {
-      inside.Set();
-      leave.Await();
+      inside.Set(true);
+      leave.Wait();
     };
     TakeOver();
     std::thread turner([&] {
       event.Come();
-      while (!event.handled.is_set()) Turn(absl::Now() + absl::Seconds(1));
+      while (!event.handler.has_value()) Turn(absl::Now() + absl::Seconds(1));
     });
     const std::thread::id turners = turner.get_id();
-    inside.Await();
+    inside.Wait();
     const bool turned = Turn(absl::Now());
-    leave.Set();
+    leave.Set(true);
     turner.join();
-    if (event.handler() != turners) continue;
+    if (event.handler.Wait() != turners) continue;
     EXPECT_FALSE(turned);
     told = true;
   }
