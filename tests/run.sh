@@ -6,8 +6,8 @@
 #   tests/run.sh              all four
 #   tests/run.sh tsan         these presets only (release, dev, asan, tsan, cuda)
 #
-# Ends with a line for each preset; exit code 0 where every test passed. A second run compiles
-# nothing that did not change.
+# Ends with a line for each preset, and the output of what failed once more; exit code 0 where every
+# test passed. A second run compiles nothing that did not change.
 set -euo pipefail
 
 readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -32,39 +32,65 @@ without_address_randomisation() {
   fi
 }
 
-# Compiles what the preset cuda has and release has not, and runs its tests.
-test_cuda() {
-  heading "cuda: build"
+# Builds a preset (further arguments: targets only) and keeps what the build said for the summary.
+build_preset() {
+  local preset="$1"
+  heading "$preset: build"
+  deploy/local/build.sh "$preset" --tests "${@:2}" 2>&1 | tee "build/build-$preset.log"
+}
+
+# Prints the end of what a preset's build printed where that failed, else of what each failed test
+# printed: where only the end of a long log is kept, it says what is wrong.
+what_failed() {
+  local preset="$1" stage="$2"
+  if [[ "$stage" == build ]]; then
+    printf '\n--- %s: build\n' "$preset"
+    tail -n 60 "build/build-$preset.log" || true
+    return
+  fi
+  if [[ "$preset" == cuda ]]; then
+    printf '\n--- cuda: tests\n'
+    { grep -v "[Ss]kipped$" build/tests-cuda.log || true; } | tail -n 120
+    return
+  fi
+  # CTest's log has each test's name, its output, and whether it failed.
+  awk -v preset="$preset" '
+    / Testing: / { name = $0; sub(/.* Testing: /, "", name); lines = 0 }
+    { line[lines++] = $0 }
+    /^Test Failed\.$/ {
+      printf "\n--- %s: %s\n", preset, name
+      for (i = lines > 120 ? lines - 120 : 0; i < lines; ++i) print line[i]
+    }' "build/$preset/Testing/Temporary/LastTest.log"
+}
+
+# Compiles what the preset cuda has and release has not.
+build_cuda() {
   deploy/local/install_cuda.sh || return 1
+  build_preset cuda cuda_kernels_test cuda_kernels_benchmark || return 1
   local log=build/build-cuda.log
-  deploy/local/build.sh cuda --tests cuda_kernels_test cuda_kernels_benchmark 2>&1 | tee "$log" || return 1
   # No warning of the compiler's, and four times the time.
   if grep -q "wgmma.mma_async instructions are serialized" "$log"; then
     printf 'error: ptxas makes the products of warpgroups wait for each other (above); expected none: a kernel has %s\n' \
-      'too few registers, or uses sums between products' >&2
+      'too few registers, or uses sums between products' | tee -a "$log" >&2
     rm -f build/cuda/kernels/CMakeFiles/kernels.dir/cuda/warpgroup_rows.cu.o  # the next run compiles it again
     return 1
   fi
-  heading "cuda: tests"
-  build/cuda/bin/cuda_kernels_test --gtest_brief=1
 }
 
-# Builds a preset and runs its tests; fails where either fails.
-test_preset() {
+# Runs a preset's tests.
+run_tests() {
   local preset="$1"
-  if [[ "$preset" == cuda ]]; then
-    test_cuda
-    return
-  fi
-  heading "$preset: build"
-  "$ROOT/deploy/local/build.sh" "$preset" --tests || return 1
   heading "$preset: tests"
   local run=(ctest --preset "$preset" --parallel "$(nproc)" --no-tests=error)
-  if [[ "$preset" == tsan ]]; then
-    without_address_randomisation "${run[@]}"
-  else
-    "${run[@]}"
-  fi
+  case "$preset" in
+    # Where there is no device, each reason to skip is said once, not for every test.
+    cuda)
+      build/cuda/bin/cuda_kernels_test --gtest_brief=1 2>&1 | tee build/tests-cuda.log |
+        awk '!(/[Ss]kipped$/ && seen[$0]++)'
+      ;;
+    tsan) without_address_randomisation "${run[@]}" ;;
+    *) "${run[@]}" ;;
+  esac
 }
 
 presets=("${DEFAULT_PRESETS[@]}")
@@ -90,17 +116,25 @@ deploy/local/install_prometheus.sh
 echo "all there"
 
 summary=()
-failed=0
+failures=()
 for preset in "${presets[@]}"; do
   started=$SECONDS
-  if test_preset "$preset"; then
-    result=passed
-  else
-    result=FAILED
-    failed=1
+  result=passed
+  build=(build_preset "$preset")
+  [[ "$preset" != cuda ]] || build=(build_cuda)
+  if ! "${build[@]}"; then
+    result="FAILED (build)"
+    failures+=("$(what_failed "$preset" build)")
+  elif ! run_tests "$preset"; then
+    result="FAILED (tests)"
+    failures+=("$(what_failed "$preset" tests)")
   fi
   summary+=("$(printf '%-8s %s in %d s' "$preset" "$result" "$((SECONDS - started))")")
 done
+if ((${#failures[@]} > 0)); then
+  heading "what failed"
+  printf '%s\n' "${failures[@]}"
+fi
 heading "summary"
 printf '%s\n' "${summary[@]}"
-exit "$failed"
+((${#failures[@]} == 0))
