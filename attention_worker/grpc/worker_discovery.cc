@@ -94,10 +94,10 @@ void WorkerDiscovery::SetAside(const std::shared_ptr<ExpertClient>& client,
                                const absl::Status& reason) {
   const std::lock_guard<std::mutex> lock(membership_mutex_);
   for (const auto& [address, connection] : connections_) {
-    if (!connection->SetAside(client, reason)) continue;
-    Rebuild();
-    return;
+    if (connection->SetAside(client, reason)) break;
   }
+  // Also where the connection has seen the loss itself: the placement may not have followed yet.
+  Rebuild();
 }
 
 bool WorkerDiscovery::AwaitFirstAttempts(absl::Duration timeout) const {

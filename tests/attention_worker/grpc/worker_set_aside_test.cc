@@ -48,6 +48,22 @@ TEST_F(WorkerSetAsideTest, PlacementLacksTheWorkerAtOnce) {
   EXPECT_EQ(worker.num_set_aside, 1);
 }
 
+// Whoever still found the client there would take it for one that cannot be set aside, and give up
+// where it is the last. Many times, as the placement soon follows by itself.
+TEST_F(WorkerSetAsideTest, PlacementLacksAWorkerWhoseLossItsConnectionHasSeenFirst) {
+  network_.SetName("a", {"1:1"});
+  WorkerDiscovery discovery(network_.Options({"a"}), &network_);
+  for (int round = 0; round < 200; ++round) {
+    network_.AwaitMissing(0);
+    const std::shared_ptr<ExpertClient> client = ClientOf(discovery, "1:1");
+    network_.StopWorker("1:1");
+    while (discovery.workers().front().state == WorkerState::kServing) continue;
+    discovery.SetAside(client, absl::UnavailableError("the stream broke"));
+    ASSERT_EQ(ClientOf(discovery, "1:1"), nullptr) << "round " << round;
+    network_.StartWorker("1:1", 0, 3);
+  }
+}
+
 TEST_F(WorkerSetAsideTest, WorkerReturnsByItselfWithAnotherClient) {
   WorkerDiscovery discovery(network_.Options({"a"}), &network_);
   network_.AwaitState("1:1", WorkerState::kServing);
