@@ -37,8 +37,8 @@ std::vector<std::string> Troubles(const std::vector<WorkerSnapshot>& workers) {
 WorkerDiscovery::WorkerDiscovery(WorkerDiscoveryOptions options, DiscoveryObserver* observer)
     : options_(std::move(options)),
       observer_(observer),
-      addresses_(options_.addresses),
       placement_(BuildPlacement(options_.num_layers, options_.num_experts, {})),
+      lookups_(options_.addresses, [this] { NoteChange(); }),
       thread_([this] { Loop(); }) {}
 
 WorkerDiscovery::~WorkerDiscovery() {
@@ -106,27 +106,40 @@ bool WorkerDiscovery::AwaitFirstAttempts(absl::Duration timeout) const {
                              [this] { return all_attempted_; });
 }
 
+void WorkerDiscovery::NoteChange() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    news_ = true;
+  }
+  changed_.notify_all();
+}
+
 void WorkerDiscovery::Loop() {
-  while (true) {
-    if (addresses_.Update()) {
-      UpdateConnections(addresses_.addresses());
-      const std::lock_guard<std::mutex> lock(mutex_);
-      unresolved_ = addresses_.unresolved();
+  bool looked_up = false;
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!stopping_) {
+    news_ = false;
+    lock.unlock();
+    if (std::optional<WorkerLookups::Found> found = lookups_.Take()) {
+      UpdateConnections(found->addresses);
+      const std::lock_guard<std::mutex> found_lock(mutex_);
+      unresolved_ = std::move(found->unresolved);
+      looked_up = true;
     }
-    ForgetLeft();
-    {
-      const std::lock_guard<std::mutex> lock(membership_mutex_);
+    if (looked_up) {
+      ForgetLeft();
+      const std::lock_guard<std::mutex> membership_lock(membership_mutex_);
       Rebuild();
     }
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait_for(lock, absl::ToChronoMicroseconds(addresses_.UntilNext()),
-                      [this] { return stopping_ || connection_changed_; });
-    connection_changed_ = false;
-    if (stopping_) break;
+    lock.lock();
+    // Those that leave do not say when their last answer has come.
+    changed_.wait_for(lock, absl::ToChronoMicroseconds(options_.addresses.list_interval),
+                      [this] { return stopping_ || news_; });
   }
+  lock.unlock();
   std::map<std::string, std::unique_ptr<WorkerConnection>> connections;
   std::vector<Leaving> leaving;
-  const std::lock_guard<std::mutex> lock(membership_mutex_);
+  const std::lock_guard<std::mutex> membership_lock(membership_mutex_);
   connections.swap(connections_);  // their ends wait for their threads
   leaving.swap(leaving_);
 }
@@ -160,14 +173,7 @@ ProbeFunction WorkerDiscovery::ProbeAndClaim() {
 std::unique_ptr<WorkerConnection> WorkerDiscovery::Connect(const std::string& address) {
   Log(LogLevel::kInfo, "expert worker found", {{"worker", address}});
   return std::make_unique<WorkerConnection>(
-      address, ConnectUnlessMixed(), ProbeAndClaim(),
-      [this] {
-        {
-          const std::lock_guard<std::mutex> lock(mutex_);
-          connection_changed_ = true;
-        }
-        changed_.notify_all();
-      },
+      address, ConnectUnlessMixed(), ProbeAndClaim(), [this] { NoteChange(); },
       options_.worker_return);
 }
 

@@ -19,6 +19,7 @@
 #include "attention_worker/expert_directory.h"
 #include "attention_worker/grpc/worker_addresses.h"
 #include "attention_worker/grpc/worker_connection.h"
+#include "attention_worker/grpc/worker_lookups.h"
 #include "attention_worker/replica_backends.h"
 
 namespace tramontane {
@@ -76,6 +77,8 @@ class WorkerDiscovery : public ExpertDirectory {
   };
 
   void Loop();
+  // Has the thread look at once.
+  void NoteChange();
   std::unique_ptr<WorkerConnection> Connect(const std::string& address);
   // The options' functions, and what replica_backends_ says.
   ConnectFunction ConnectUnlessMixed();
@@ -88,7 +91,6 @@ class WorkerDiscovery : public ExpertDirectory {
 
   const WorkerDiscoveryOptions options_;
   DiscoveryObserver* const observer_;
-  WorkerAddresses addresses_;  // thread_ only
 
   // Held while the observer is called; before mutex_ where both are needed.
   mutable std::mutex membership_mutex_;
@@ -105,10 +107,11 @@ class WorkerDiscovery : public ExpertDirectory {
   std::vector<std::string> troubles_ ABSL_GUARDED_BY(mutex_);  // why addresses are not there
   std::map<std::string, std::string> unresolved_ ABSL_GUARDED_BY(mutex_);  // by target: why
   bool all_attempted_ ABSL_GUARDED_BY(mutex_) = false;
-  bool connection_changed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool news_ ABSL_GUARDED_BY(mutex_) = false;  // of addresses or connections
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
-  std::thread thread_;  // last: it uses all of the above
+  WorkerLookups lookups_;  // calls NoteChange
+  std::thread thread_;     // last: it uses all of the above
 };
 
 }  // namespace tramontane

@@ -1,6 +1,8 @@
 #include "coordinator/grpc/remote_attention.h"
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,21 +29,14 @@ WorkerState StateOf(const AttentionSlot& slot, const GrpcAttentionClient& client
 RemoteAttention::RemoteAttention(RemoteAttentionOptions options, CoordinatorMetrics* metrics,
                                  std::function<void(bool ready)> on_ready)
     : options_([this, &options] {
-        options.client.on_change = [this] {
-          {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            changed_ = true;
-          }
-          condition_.notify_all();
-        };
+        options.client.on_change = [this] { NoteChange(); };
         return std::move(options);
       }()),
       metrics_(metrics),
       on_ready_(std::move(on_ready)),
-      addresses_(options_.addresses) {
+      lookups_(options_.addresses, [this] { NoteChange(); }) {
   // So that clients() has a slot for each worker from the beginning.
-  addresses_.Update();
-  UpdateWorkers();
+  UpdateWorkers(lookups_.TakeFirst());
   if (workers().empty()) FreeSlot();
   thread_ = std::thread([this] { Watch(); });
 }
@@ -123,11 +118,11 @@ AttentionSlot* RemoteAttention::FreeSlot() {
   return slots_.back().get();
 }
 
-void RemoteAttention::UpdateWorkers() {
-  std::set<std::string> missing = addresses_.addresses();
+void RemoteAttention::UpdateWorkers(WorkerLookups::Found found) {
+  std::set<std::string> missing = std::move(found.addresses);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    unresolved_ = addresses_.unresolved();
+    unresolved_ = std::move(found.unresolved);
     for (const auto& slot : slots_) {
       const std::shared_ptr<GrpcAttentionClient> client = slot->client();
       if (client == nullptr) continue;
@@ -264,16 +259,27 @@ void RemoteAttention::Report() {
   condition_.notify_all();
 }
 
+void RemoteAttention::NoteChange() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    changed_ = true;
+  }
+  condition_.notify_all();
+}
+
 void RemoteAttention::Watch() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!stopping_) {
     changed_ = false;
     lock.unlock();
-    if (addresses_.Update()) UpdateWorkers();
+    if (std::optional<WorkerLookups::Found> found = lookups_.Take()) {
+      UpdateWorkers(*std::move(found));
+    }
     FreeSlots();
     Report();
     lock.lock();
-    condition_.wait_for(lock, absl::ToChronoMicroseconds(addresses_.UntilNext()),
+    // Those that leave are looked at again and again.
+    condition_.wait_for(lock, absl::ToChronoMicroseconds(options_.addresses.list_interval),
                         [this] { return changed_ || stopping_; });
   }
 }

@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "absl/time/time.h"
 #include "attention_worker/grpc/grpc_attention_client.h"
 #include "attention_worker/grpc/worker_addresses.h"
+#include "attention_worker/grpc/worker_lookups.h"
 #include "attention_worker/worker_state.h"
 #include "coordinator/grpc/attention_slot.h"
 #include "coordinator/grpc/coordinator_metrics.h"
@@ -71,9 +71,11 @@ class RemoteAttention {
   // Those of slots that are not free.
   std::vector<std::shared_ptr<GrpcAttentionClient>> workers() const;
   AttentionSlot* FreeSlot();
-  void UpdateWorkers();
+  void UpdateWorkers(WorkerLookups::Found found);
   void FreeSlots();
   void Watch();
+  // Has the thread look at once.
+  void NoteChange();
   void NoteStates();
   // Looks at all workers and tells whoever wants to know.
   void Report();
@@ -84,8 +86,7 @@ class RemoteAttention {
   const RemoteAttentionOptions options_;
   CoordinatorMetrics* const metrics_;
   const std::function<void(bool)> on_ready_;
-  // Of thread_ only, but for the constructor.
-  WorkerAddresses addresses_;
+  // Of thread_ only.
   std::map<std::string, std::string> warned_;  // kernels by address
   bool was_ready_ = false;
 
@@ -103,7 +104,8 @@ class RemoteAttention {
   bool all_attempted_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
-  std::thread thread_;  // last: it uses all of the above
+  WorkerLookups lookups_;  // calls NoteChange
+  std::thread thread_;     // last: it uses all of the above
 };
 
 }  // namespace tramontane

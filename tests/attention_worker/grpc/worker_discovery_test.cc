@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
 #include <string>
+#include <vector>
 
 #include "attention_worker/grpc/address_resolver.h"
 #include "tests/attention_worker/grpc/fake_expert_network.h"
@@ -120,16 +123,36 @@ TEST(WorkerDiscoveryTest, OneLookupThatLacksAnAddressDoesNotRemoveIt) {
   network.SetName("a", {"1:1"});
   network.StartWorker("1:1", 0, 3);
   WorkerDiscoveryOptions options = network.Options({"a"});
-  int lookups = 0;  // discovery's thread only
+  std::atomic<int> lookups = 0;
   options.addresses.resolve =
       [&lookups](const std::string&) -> absl::StatusOr<std::vector<std::string>> {
     return ++lookups % 2 == 0 ? std::vector<std::string>{} : std::vector<std::string>{"1:1"};
   };
   WorkerDiscovery discovery(options, &network);
   network.AwaitMissing(0);
-  network.AwaitLooks(20);
+  while (lookups < 20) network.AwaitLooks(1);
   EXPECT_FALSE(network.gone("1:1"));
   EXPECT_TRUE(discovery.readiness().ok());
+}
+
+TEST(WorkerDiscoveryTest, AWorkerIsLostAndComesBackWhileANameServerTakesItsTime) {
+  FakeExpertNetwork network;
+  network.StartWorker("1:1", 0, 3);
+  WorkerDiscoveryOptions options = network.Options({"a"});
+  std::promise<void> answer;
+  int lookups = 0;  // lookups' thread only
+  options.addresses.resolve = [&, answered = answer.get_future().share()](
+                                  const std::string&) -> absl::StatusOr<std::vector<std::string>> {
+    if (++lookups > 1) answered.wait();
+    return std::vector<std::string>{"1:1"};
+  };
+  WorkerDiscovery discovery(options, &network);
+  network.AwaitMissing(0);
+  network.StopWorker("1:1");
+  network.AwaitMissing(kLayers * kExperts);
+  network.StartWorker("1:1", 0, 3);
+  network.AwaitMissing(0);
+  answer.set_value();
 }
 
 TEST(WorkerDiscoveryTest, WorkerThatLeavesIsKeptUntilItsLastAnswer) {
