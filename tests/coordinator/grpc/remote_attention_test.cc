@@ -33,6 +33,9 @@ struct CountingObserver : SchedulerObserver {
 
 class RemoteAttentionTest : public testing::Test {
  protected:
+  // Resolves once slow_name_ is set.
+  static constexpr char kSlowName[] = "127.0.0.1:1";
+
   void Start(int num_workers, const FakeAttentionOptions& fake = {}) {
     for (int i = 0; i < num_workers; ++i) List(StartWorker(fake));
     RemoteAttentionOptions options;
@@ -40,7 +43,8 @@ class RemoteAttentionTest : public testing::Test {
       const std::lock_guard<std::mutex> lock(list_mutex_);
       return list_;
     };
-    options.addresses.resolve = [](const std::string& target) {
+    options.addresses.resolve = [this](const std::string& target) {
+      if (target == kSlowName) slow_name_.get_future().wait();
       return std::vector<std::string>{target};
     };
     options.addresses.list_interval = absl::Milliseconds(1);
@@ -127,6 +131,7 @@ class RemoteAttentionTest : public testing::Test {
   Changes changes_;
   std::atomic<bool> ready_{false};
   CountingObserver observer_;
+  std::promise<void> slow_name_;
   std::optional<RemoteAttention> remote_;
 };
 
@@ -160,7 +165,7 @@ TEST_F(RemoteAttentionTest, RequestsOfAWorkerThatDiesFinishOnTheOther) {
 }
 
 TEST_F(RemoteAttentionTest, WorkerThatIsListedLaterTakesRequests) {
-  Start(1);
+  Start(1, {.num_blocks = 8});  // for four of the six prompts, so that some wait
   std::vector<GenerationPlan> plans;
   for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
   // The first worker stays in a step until the second one has had some.
@@ -209,6 +214,19 @@ TEST_F(RemoteAttentionTest, WorkerThatLeftAndIsListedAgainServes) {
   List(servers_[0]->address());
   ASSERT_TRUE(changes_.Await([this] { return ready_.load(); }));
   RunAndCompare({Plan(10, 20, 30)});
+}
+
+TEST_F(RemoteAttentionTest, LossesAreKnownWhileANameServerTakesItsTime) {
+  Start(2);
+  List(kSlowName);
+  servers_[0]->Kill();
+  ASSERT_TRUE(changes_.Await([this] {
+    return MetricValue(*registry_, "tramontane_attention_worker_up",
+                       {{"worker", servers_[0]->address()}}) == 0;
+  }));
+  servers_[1]->Kill();
+  ASSERT_TRUE(changes_.Await([this] { return !ready_.load(); }));
+  slow_name_.set_value();
 }
 
 TEST_F(RemoteAttentionTest, ReadinessNamesEveryWorkerOnceNoneIsLeft) {
