@@ -53,14 +53,17 @@ what_failed() {
     { grep -v "[Ss]kipped$" build/tests-cuda.log || true; } | tail -n 120
     return
   fi
-  # CTest's log has each test's name, its output, and whether it failed.
+  local logs="build/$preset/Testing/Temporary"
+  printf '\n--- %s: all of them\n' "$preset"
+  sed 's/^[0-9]*://' "$logs/LastTestsFailed.log" || true
+  # CTest's log has each test's name, its output, and whether it failed; not those that did not start.
   awk -v preset="$preset" '
     / Testing: / { name = $0; sub(/.* Testing: /, "", name); lines = 0 }
     { line[lines++] = $0 }
     /^Test Failed\.$/ {
       printf "\n--- %s: %s\n", preset, name
       for (i = lines > 120 ? lines - 120 : 0; i < lines; ++i) print line[i]
-    }' "build/$preset/Testing/Temporary/LastTest.log"
+    }' "$logs/LastTest.log" || true
 }
 
 # Compiles what the preset cuda has and release has not.
