@@ -14,6 +14,12 @@ ABSL_FLAG(std::string, health_listen, "",
           "is on --listen too.");
 
 namespace tramontane {
+namespace {
+
+// What a probe asks is a name.
+constexpr int kMaxQuestionBytes = 4'096;
+
+}  // namespace
 
 HealthPort::HealthPort() = default;
 HealthPort::~HealthPort() = default;
@@ -27,6 +33,7 @@ absl::StatusOr<std::unique_ptr<HealthPort>> HealthPort::Start(
   if (!allowed.ok()) return allowed;
   ListenerOptions options;
   options.address = address;
+  options.max_message_bytes = kMaxQuestionBytes;
   options.allow_plaintext_beyond_loopback = allow_plaintext_beyond_loopback;
   absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Start(options, nullptr);
   if (!listener.ok()) return listener.status();

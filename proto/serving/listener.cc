@@ -9,6 +9,7 @@
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/impl/server_initializer.h>
+#include <grpcpp/resource_quota.h>
 
 #include <algorithm>
 #include <utility>
@@ -29,6 +30,9 @@ constexpr int kMaxSentBytes = 64 << 20;
 constexpr int kMaxMetadataBytes = 8'192;  // headers of one call
 // A connection that has not said hello by then, TLS included, is closed.
 constexpr int kHandshakeTimeoutMs = 10'000;
+// Of a server. gRPC's reflection alone blocks a thread, for each of its streams and as long as that
+// is open; where none is left, one more is answered with RESOURCE_EXHAUSTED.
+constexpr int kMaxBlockingThreads = 4;
 
 // Learns the full names of the services that were registered: the API has no other way to ask.
 class ServiceNamesPlugin : public grpc::ServerBuilderPlugin {
@@ -67,6 +71,7 @@ class RefusalTag final : public grpc::internal::CompletionQueueTag {
 };
 
 void SetLimits(grpc::ServerBuilder& builder, const ListenerOptions& options) {
+  builder.SetResourceQuota(grpc::ResourceQuota().SetMaxThreads(kMaxBlockingThreads));
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   builder.SetMaxSendMessageSize(std::max(options.max_message_bytes, kMaxSentBytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);

@@ -6,10 +6,15 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <future>
+#include <iterator>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "proto/expert.grpc.pb.h"
@@ -148,6 +153,66 @@ TEST(ListenerTest, ReflectsItsServices) {
   ASSERT_TRUE(wait());
   call->Finish(&status, nullptr);
   ASSERT_TRUE(wait());
+}
+
+size_t NumThreads() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return static_cast<size_t>(std::distance(begin(tasks), end(tasks)));
+}
+
+// Reflection blocks a thread for each stream.
+TEST(ListenerTest, ReflectionStreamsThatStayOpenTakeFewThreads) {
+  EmptyService service;
+  const auto listener = Listener::Start(OnLoopback(), &service);
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  grpc::GenericStub stub(
+      grpc::CreateChannel((*listener)->address(), grpc::InsecureChannelCredentials()));
+  grpc::CompletionQueue queue;
+  struct Stream {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call;
+    grpc::ByteBuffer answer;
+    grpc::Status status;
+  };
+  constexpr size_t kStreams = 200;
+  std::vector<Stream> streams(kStreams);
+  // Ends the operation of each stream that was started last. How many went well.
+  const auto await_all = [&queue] {
+    size_t num_ok = 0;
+    void* tag = nullptr;
+    bool ok = false;
+    for (size_t i = 0; i < kStreams && queue.Next(&tag, &ok); ++i) num_ok += ok ? 1 : 0;
+    return num_ok;
+  };
+  const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(60);
+  for (Stream& stream : streams) {
+    stream.context.set_deadline(deadline);
+    stream.call = stub.PrepareCall(
+        &stream.context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+    stream.call->StartCall(nullptr);
+  }
+  ASSERT_EQ(await_all(), kStreams);
+  const size_t before = NumThreads();
+  const grpc::Slice list_services(std::string("\x3a\x01*"));
+  for (Stream& stream : streams) {
+    stream.call->Write(grpc::ByteBuffer(&list_services, 1), nullptr);
+  }
+  await_all();
+  for (Stream& stream : streams) stream.call->Read(&stream.answer, nullptr);
+  const size_t num_answered = await_all();
+  EXPECT_GE(num_answered, 1u);
+  EXPECT_LE(num_answered, 8u);
+  EXPECT_LT(NumThreads(), before + 16);
+  for (Stream& stream : streams) {
+    if (stream.answer.Valid()) stream.context.TryCancel();
+    stream.call->Finish(&stream.status, nullptr);
+  }
+  await_all();
+  const auto refused = std::count_if(streams.begin(), streams.end(), [](const Stream& stream) {
+    return stream.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+  });
+  EXPECT_EQ(static_cast<size_t>(refused), kStreams - num_answered)
+      << streams.back().status.error_code() << streams.back().status.error_message();
 }
 
 TEST(ListenerTest, AMethodThatItLacksIsAnsweredWithThoseThatItHas) {
