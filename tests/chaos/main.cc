@@ -9,13 +9,12 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "proto/serving/process.h"
 #include "tests/chaos/scenario.h"
 #include "tests/chaos/soak.h"
 #include "tests/chaos/steady_load.h"
@@ -187,11 +186,11 @@ int RunSoak() {
 }  // namespace tramontane
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
+  tramontane::ParseFlags(
+      argc, argv,
       "Starts systems of real processes, keeps them under load, breaks them, and prints what the\n"
       "clients saw. Exit code: 0 where no request failed and no token differed (and, in a soak,\n"
       "no process grew), 1 where one did, 2 for wrong flags.");
-  absl::ParseCommandLine(argc, argv);
   if (absl::GetFlag(FLAGS_list)) {
     for (const tramontane::Scenario& scenario : tramontane::AllScenarios()) {
       std::printf("%-26s %s\n", scenario.name.c_str(), scenario.description.c_str());

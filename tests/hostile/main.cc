@@ -14,13 +14,12 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "proto/serving/memory_trim.h"
+#include "proto/serving/process.h"
 #include "tests/chaos/mixed_load.h"
 #include "tests/chaos/survivors.h"
 #include "tests/hostile/hostile_system.h"
@@ -198,13 +197,13 @@ int Main() {
 }  // namespace tramontane
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
+  tramontane::ParseFlags(
+      argc, argv,
       "Starts a coordinator, attention workers and expert workers, and attacks each of their "
       "ports:\n"
       "damaged, random and oversized messages of every method, unknown methods, abandoned calls,\n"
       "broken HTTP. Exit code: 0 where every process lived and ended with 0, calls ended as they\n"
       "must, nothing grew, and no request with a known answer failed beside it; 1 else.");
-  absl::ParseCommandLine(argc, argv);
   google::protobuf::SetLogHandler(nullptr);  // of strings that are not UTF-8: they are ours
   return tramontane::Main();
 }
