@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -32,6 +33,9 @@ ABSL_FLAG(
     "placement: HOST:PORT of a coordinator, or of an attention worker; health: of any server.");
 ABSL_FLAG(double, timeout_s, 5,
           "placement, health: seconds after which a process that does not answer is given up.");
+ABSL_FLAG(std::string, worker_tls_name, "",
+          "placement: name that the certificates of attention workers must have, as the "
+          "coordinator has it; empty: that of --tls_server_name.");
 ABSL_FLAG(bool, json, false, "JSON in place of a table.");
 
 namespace tramontane {
@@ -53,22 +57,31 @@ ProcessPlacement Ask(const std::string& address, const TlsClient& tls, const std
   return answer;
 }
 
-// The target and, where attention runs in other processes, those that are connected.
-// The token is the API's: only the target gets it.
+// The target and, where attention runs in other processes, those that are connected. UNAVAILABLE
+// naming those that do not answer. The token is the API's: only the target gets it.
 int ShowPlacement(const std::string& target, const ApiClient& client) {
   std::vector<ProcessPlacement> processes = {Ask(target, client.tls, client.token)};
+  TlsClient worker_tls = client.tls;
+  if (const std::string name = absl::GetFlag(FLAGS_worker_tls_name); !name.empty()) {
+    worker_tls.server_name = name;
+  }
   const v1::GetPlacementResponse asked = processes.front().placement;
   for (const v1::PlacedAttentionWorker& worker : asked.attention_workers()) {
     if (worker.state() != v1::PLACED_WORKER_STATE_SERVING &&
         worker.state() != v1::PLACED_WORKER_STATE_DRAINING) {
       continue;
     }
-    processes.push_back(Ask(worker.address(), client.tls, ""));
+    processes.push_back(Ask(worker.address(), worker_tls, ""));
   }
   std::cout << (absl::GetFlag(FLAGS_json) ? PlacementJson(processes) : PlacementTable(processes));
-  if (processes.front().error.empty()) return kExitOk;
-  return ExitWith(absl::UnavailableError(
-      absl::StrCat(processes.front().address, ": ", processes.front().error)));
+  std::vector<std::string> failures;
+  for (const ProcessPlacement& process : processes) {
+    if (!process.error.empty()) {
+      failures.push_back(absl::StrCat(process.address, ": ", process.error));
+    }
+  }
+  if (failures.empty()) return kExitOk;
+  return ExitWith(absl::UnavailableError(absl::StrJoin(failures, "; ")));
 }
 
 int Main(int argc, char** argv) {

@@ -239,6 +239,23 @@ TEST_F(SecurityTest, TheCommandLineClientShowsItsTokenAndNoLogHoldsIt) {
               AllOf(Not(HasSubstr(token)), Not(HasSubstr(prompt))));
 }
 
+TEST_F(SecurityTest, ThePlacementIsShownWhereWorkersHaveAnotherName) {
+  Start(MutualTls());
+  std::vector<std::string> arguments = certificates_.Flags("coordinator");
+  arguments.insert(arguments.begin(), "placement");
+  arguments.push_back(absl::StrCat("--target=", cluster_->coordinator().address));
+  arguments.push_back("--tls_server_name=coordinator.tramontane");
+  const absl::StatusOr<ProcessOutput> other = RunProgram("tramontanectl", arguments);
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->exit_code, kExitUnavailable);
+  EXPECT_THAT(other->stderr_text, HasSubstr(cluster_->attention_workers().front().address));
+  arguments.push_back("--worker_tls_name=attention.tramontane");
+  const absl::StatusOr<ProcessOutput> shown = RunProgram("tramontanectl", arguments);
+  ASSERT_TRUE(shown.ok()) << shown.status();
+  EXPECT_EQ(shown->exit_code, kExitOk) << shown->stderr_text;
+  EXPECT_THAT(shown->stdout_text, HasSubstr(cluster_->workers().front().address));
+}
+
 TEST_F(SecurityTest, TheCommandsOfThePageMakeCertificatesThatWork) {
   std::ifstream page(absl::StrCat(TRAMONTANE_SOURCE_DIR, "/docs/security.md"));
   const std::string text(std::istreambuf_iterator<char>(page), {});
