@@ -39,14 +39,13 @@
 #include "model/log.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
-#include "proto/serving/health_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
-#include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/periodic_task.h"
 #include "proto/serving/process.h"
 #include "proto/serving/security_metrics.h"
 #include "proto/serving/serving_gate.h"
+#include "proto/serving/status_ports.h"
 #include "proto/serving/task_thread.h"
 #include "proto/serving/tls_flags.h"
 #include "proto/serving/tls_watch.h"
@@ -109,7 +108,11 @@ bool AttentionIsRemote() {
 }
 
 absl::Status CheckWorkerFlags() {
-  if (!AttentionIsRemote()) return CheckExpertFlags();
+  if (!AttentionIsRemote()) {
+    return CheckExpertFlags(
+        "; or, for attention in other processes, --attention_workers=HOST:PORT,… or "
+        "--attention_workers_file=PATH");
+  }
   if (!absl::GetFlag(FLAGS_expert_workers).empty() ||
       !absl::GetFlag(FLAGS_expert_workers_file).empty() ||
       absl::GetFlag(FLAGS_experts_in_process)) {
@@ -167,18 +170,14 @@ struct Services {
 // What this process says of its readiness, and where.
 struct Readiness {
   ServingGate gate;
-  HealthPort* health = nullptr;
+  StatusPorts* ports = nullptr;
 };
 
 // Serves until a termination signal, then drains. Returns the exit code.
-int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& api,
-          int max_request_bytes, const Services& services, Scheduler* scheduler,
+int Serve(const ApiPort& api, int max_request_bytes, const Services& services, Scheduler* scheduler,
           Readiness* readiness) {
   const MemoryTrim memory_trim;
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
-  absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
-      MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
-  if (!metrics_endpoint.ok()) return ExitWith(metrics_endpoint.status());
   ListenerOptions listener_options;
   listener_options.address = absl::GetFlag(FLAGS_listen);
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
@@ -189,21 +188,21 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, const ApiPort& 
       [&services](grpc::ServerBuilder& builder) { builder.RegisterService(services.placement); });
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
-  HealthPort* const health = readiness->health;
-  readiness->gate.Open([listener, health](bool serving) {
+  StatusPorts* const ports = readiness->ports;
+  readiness->gate.Open([listener, ports](bool serving) {
     listener->SetServing(serving);
-    health->SetReady(serving);
+    ports->health()->SetReady(serving);
   });
-  const absl::Status written = WriteAddressFile(absl::GetFlag(FLAGS_address_file),
-                                                {.rpc = listener->address(),
-                                                 .metrics = (*metrics_endpoint)->address(),
-                                                 .health = health->address()});
+  const absl::Status written =
+      WriteAddressFile(absl::GetFlag(FLAGS_address_file), {.rpc = listener->address(),
+                                                           .metrics = ports->metrics_address(),
+                                                           .health = ports->health()->address()});
   if (!written.ok()) {
     readiness->gate.Close();
     return ExitWith(written);
   }
   Log(LogLevel::kInfo, "listening",
-      {{"address", listener->address()}, {"metrics_address", (*metrics_endpoint)->address()}});
+      {{"address", listener->address()}, {"metrics_address", ports->metrics_address()}});
 
   const int signal = WaitForTerminationSignal();
   Log(LogLevel::kInfo, "draining",
@@ -279,10 +278,9 @@ std::unique_ptr<RemoteAttention> FindAttention(const ServedModel& model, const S
 }
 
 // Schedules and serves until the end. Returns the exit code.
-int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const ServedModel& model,
-                 const Attention& attention, const Security& security, CoordinatorMetrics* metrics,
-                 Readiness* readiness) {
-  SecurityMetrics security_metrics(registry);
+int RunScheduler(const ServedModel& model, const Attention& attention, const Security& security,
+                 CoordinatorMetrics* metrics, Readiness* readiness) {
+  SecurityMetrics security_metrics(readiness->ports->registry());
   const TlsWatch watch({security.cluster, security.api.identity}, &security_metrics);
   std::unique_ptr<PeriodicTask> tokens_watch;
   if (security.api.access != nullptr) {
@@ -314,20 +312,20 @@ int RunScheduler(const std::shared_ptr<prometheus::Registry>& registry, const Se
       [&] { return attention.Placement(model.config); },
       [&service](grpc::CallbackServerContext* context) { return service.Admit(context, nullptr); });
   const int exit_code =
-      Serve(registry, security.api, MaxApiMessageBytes(model),
+      Serve(security.api, MaxApiMessageBytes(model),
             {.inference = &service, .placement = &placement}, &scheduler, readiness);
   if (attention.remote != nullptr) attention.remote->set_scheduler(nullptr, nullptr);
   return exit_code;
 }
 
 int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& security,
-        HealthPort* health) {
+        StatusPorts* ports) {
   absl::StatusOr<ServedModel> model =
       DescribeServedModel(*checkpoint, ModelNameFlag(), absl::GetFlag(FLAGS_compute));
   if (!model.ok()) return ExitWith(model.status(), kExitCheckpoint);
-  auto registry = std::make_shared<prometheus::Registry>();
+  const std::shared_ptr<prometheus::Registry>& registry = ports->registry();
   CoordinatorMetrics metrics(registry);
-  Readiness readiness = {.gate = {}, .health = health};
+  Readiness readiness = {.gate = {}, .ports = ports};
   ServingGate& gate = readiness.gate;
   Attention attention;
   if (AttentionIsRemote()) {
@@ -340,7 +338,8 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
       attention.list = *std::move(list);
     }
     attention.remote = FindAttention(*model, security, attention.list.get(), &metrics, &gate);
-    return RunScheduler(registry, *model, attention, security, &metrics, &readiness);
+    ports->EndLoading();
+    return RunScheduler(*model, attention, security, &metrics, &readiness);
   }
   const HostedAttentionOptions options = HostedAttentionFlags(security.cluster);
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
@@ -350,17 +349,18 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const Security& sec
   absl::StatusOr<std::unique_ptr<HostedAttention>> hosted =
       HostedAttention::Create(checkpoint, *std::move(backend), registry, options,
                               [&gate](bool complete) { gate.SetReady(complete); });
-  if (!hosted.ok()) return ExitWith(hosted.status(), kExitCheckpoint);
+  if (!hosted.ok()) return ExitWithLoading(hosted.status(), kExitCheckpoint);
   attention.hosted = *std::move(hosted);
   const absl::Status loaded = attention.hosted->Load();
-  if (!loaded.ok()) return ExitWith(loaded);
+  if (!loaded.ok()) return ExitWithLoading(loaded, ExitCodeOf(loaded));
+  ports->EndLoading();
   const FailureWatch device([&attention] { return attention.hosted->device_failed(); });
-  return device.ExitCode(RunScheduler(registry, *model, attention, security, &metrics, &readiness));
+  return device.ExitCode(RunScheduler(*model, attention, security, &metrics, &readiness));
 }
 
 int Main(int argc, char** argv) {
   IgnoreLockOrder();
-  BlockTerminationSignals();
+  TakeTerminationSignals();
   const std::vector<char*> positional = ParseFlags(
       argc, argv,
       "Serves a Mixtral checkpoint: the public API, attention and the scheduler. For example:\n"
@@ -377,15 +377,15 @@ int Main(int argc, char** argv) {
   if (!absl::GetFlag(FLAGS_experts_in_process)) PollOwnConnections();
   const absl::StatusOr<Security> security = SecurityFromFlags();
   if (!security.ok()) return ExitWith(security.status());
-  const absl::StatusOr<std::unique_ptr<HealthPort>> health =
-      HealthPort::StartFromFlag(absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
-  if (!health.ok()) return ExitWith(health.status());
+  const absl::StatusOr<std::unique_ptr<StatusPorts>> ports = StatusPorts::Start(
+      absl::GetFlag(FLAGS_metrics_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
+  if (!ports.ok()) return ExitWith(ports.status());
   absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
       Checkpoint::Open(absl::GetFlag(FLAGS_model));
   if (!checkpoint.ok()) return ExitWith(checkpoint.status(), kExitCheckpoint);
   const absl::Status worker_flags = CheckWorkerFlags();
   if (!worker_flags.ok()) return ExitWith(worker_flags);
-  return Run(*checkpoint, *security, health->get());
+  return Run(*checkpoint, *security, ports->get());
 }
 
 }  // namespace

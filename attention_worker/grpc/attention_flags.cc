@@ -89,13 +89,14 @@ absl::Status CheckAttentionFlags() {
   return absl::OkStatus();
 }
 
-absl::Status CheckExpertFlags() {
+absl::Status CheckExpertFlags(absl::string_view or_else) {
   const std::string workers = absl::GetFlag(FLAGS_expert_workers);
   const std::string file = absl::GetFlag(FLAGS_expert_workers_file);
   if (absl::GetFlag(FLAGS_experts_in_process) != (workers.empty() && file.empty())) {
     return absl::InvalidArgumentError(
-        "expected --experts_in_process, or else --expert_workers=HOST:PORT,… or "
-        "--expert_workers_file=PATH or both");
+        absl::StrCat("expected --experts_in_process, or else --expert_workers=HOST:PORT,… or "
+                     "--expert_workers_file=PATH or both",
+                     or_else));
   }
   return CheckWorkerLists(workers, "expert_workers", file, "expert_workers_file");
 }

@@ -10,6 +10,7 @@
 
 #include "absl/flags/declare.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "attention_worker/grpc/hosted_attention.h"
 #include "expert_worker/grpc/backend_flags.h"
@@ -33,8 +34,8 @@ namespace tramontane {
 // address that needs leave. Before minutes of loading, not after.
 absl::Status CheckAttentionFlags();
 // INVALID_ARGUMENT unless either --experts_in_process or expert workers are given; else as
-// CheckWorkerLists.
-absl::Status CheckExpertFlags();
+// CheckWorkerLists. `or_else` ends the message: what the process may do instead.
+absl::Status CheckExpertFlags(absl::string_view or_else = "");
 // Fails as ParseWorkerList and WorkerListFile::Open; what is empty is not looked at.
 absl::Status CheckWorkerLists(const std::string& workers, const std::string& workers_flag,
                               const std::string& file, const std::string& file_flag);

@@ -30,13 +30,12 @@
 #include "model/log.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
-#include "proto/serving/health_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
-#include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/process.h"
 #include "proto/serving/security_metrics.h"
 #include "proto/serving/serving_gate.h"
+#include "proto/serving/status_ports.h"
 #include "proto/serving/tls_watch.h"
 #include "proto/serving/worker_port.h"
 
@@ -82,16 +81,12 @@ class ExpertNews {
 };
 
 // Serves until a termination signal, then drains. Returns the exit code.
-int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionService* service,
-          PlacementService* placement, ServingGate* gate, const WorkerPort& port,
-          HealthPort* health) {
-  SecurityMetrics security_metrics(registry);
+int Serve(StatusPorts* status, AttentionService* service, PlacementService* placement,
+          ServingGate* gate, const WorkerPort& port) {
+  SecurityMetrics security_metrics(status->registry());
   const TlsWatch watch({port.identity}, &security_metrics);
   const MemoryTrim memory_trim;
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
-  absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
-      MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
-  if (!metrics_endpoint.ok()) return ExitWith(metrics_endpoint.status());
   ListenerOptions listener_options;
   listener_options.address = absl::GetFlag(FLAGS_listen);
   listener_options.min_ping_interval = kAttentionPingInterval;
@@ -102,20 +97,20 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
       [placement](grpc::ServerBuilder& builder) { builder.RegisterService(placement); });
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
-  gate->Open([listener, health](bool serving) {
+  gate->Open([listener, status](bool serving) {
     listener->SetServing(serving);
-    health->SetReady(serving);
+    status->health()->SetReady(serving);
   });
-  const absl::Status written = WriteAddressFile(absl::GetFlag(FLAGS_address_file),
-                                                {.rpc = listener->address(),
-                                                 .metrics = (*metrics_endpoint)->address(),
-                                                 .health = health->address()});
+  const absl::Status written =
+      WriteAddressFile(absl::GetFlag(FLAGS_address_file), {.rpc = listener->address(),
+                                                           .metrics = status->metrics_address(),
+                                                           .health = status->health()->address()});
   if (!written.ok()) {
     gate->Close();
     return ExitWith(written);
   }
   Log(LogLevel::kInfo, "listening",
-      {{"address", listener->address()}, {"metrics_address", (*metrics_endpoint)->address()}});
+      {{"address", listener->address()}, {"metrics_address", status->metrics_address()}});
 
   const int signal = WaitForTerminationSignal();
   Log(LogLevel::kInfo, "draining", {{"signal", signal}});
@@ -127,7 +122,7 @@ int Serve(const std::shared_ptr<prometheus::Registry>& registry, AttentionServic
 }
 
 int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& port,
-        HealthPort* health) {
+        StatusPorts* status) {
   const HostedAttentionOptions options = HostedAttentionFlags(port.identity);
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) return ExitWith(backend.status());
@@ -139,7 +134,7 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& p
   identity.config = checkpoint->config();
   identity.max_step_tokens = options.attention.max_step_tokens;
 
-  auto registry = std::make_shared<prometheus::Registry>();
+  const std::shared_ptr<prometheus::Registry>& registry = status->registry();
   AddIdentityMetrics(*registry, {.version = TRAMONTANE_VERSION,
                                  .model_name = identity.model_name,
                                  .digest = identity.digest,
@@ -150,21 +145,22 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& p
   absl::StatusOr<std::unique_ptr<HostedAttention>> attention =
       HostedAttention::Create(checkpoint, *std::move(backend), registry, options,
                               [&news](bool complete) { news.OnExperts(complete); });
-  if (!attention.ok()) return ExitWith(attention.status(), kExitCheckpoint);
+  if (!attention.ok()) return ExitWithLoading(attention.status(), kExitCheckpoint);
   const absl::Status loaded = (*attention)->Load();
-  if (!loaded.ok()) return ExitWith(loaded);
+  if (!loaded.ok()) return ExitWithLoading(loaded, ExitCodeOf(loaded));
+  status->EndLoading();
   AttentionService service((*attention)->worker(), std::move(identity));
   news.Attach(attention->get(), &service);
   PlacementService placement([&attention] { return (*attention)->Placement("attention_worker"); });
   const FailureWatch device([&attention] { return (*attention)->device_failed(); });
-  const int exit_code = Serve(registry, &service, &placement, &gate, port, health);
+  const int exit_code = Serve(status, &service, &placement, &gate, port);
   news.Detach();
   return device.ExitCode(exit_code);
 }
 
 int Main(int argc, char** argv) {
   IgnoreLockOrder();
-  BlockTerminationSignals();
+  TakeTerminationSignals();
   const std::vector<char*> positional =
       ParseFlags(argc, argv,
                  "Runs attention of a Mixtral checkpoint for a coordinator. For example:\n"
@@ -184,13 +180,13 @@ int Main(int argc, char** argv) {
   if (!port.ok()) return ExitWith(port.status());
   const absl::Status expert_flags = CheckExpertFlags();
   if (!expert_flags.ok()) return ExitWith(expert_flags);
-  const absl::StatusOr<std::unique_ptr<HealthPort>> health =
-      HealthPort::StartFromFlag(absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
-  if (!health.ok()) return ExitWith(health.status());
+  const absl::StatusOr<std::unique_ptr<StatusPorts>> status = StatusPorts::Start(
+      absl::GetFlag(FLAGS_metrics_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
+  if (!status.ok()) return ExitWith(status.status());
   absl::StatusOr<std::shared_ptr<const Checkpoint>> checkpoint =
       Checkpoint::Open(absl::GetFlag(FLAGS_model));
   if (!checkpoint.ok()) return ExitWith(checkpoint.status(), kExitCheckpoint);
-  return Run(*checkpoint, *port, health->get());
+  return Run(*checkpoint, *port, status->get());
 }
 
 }  // namespace

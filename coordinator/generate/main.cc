@@ -264,7 +264,7 @@ absl::Status Run(InferenceClient& client, const std::vector<char*>& positional) 
 
 int Main(int argc, char** argv) {
   IgnoreLockOrder();
-  BlockTerminationSignals();
+  TakeTerminationSignals();
   const std::vector<char*> positional =
       ParseFlags(argc, argv,
                  "Generates text with a Tramontane coordinator. For example:\n"

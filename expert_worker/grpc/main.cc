@@ -28,14 +28,13 @@
 #include "proto/serving/abseil_flag_types.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
-#include "proto/serving/health_port.h"
 #include "proto/serving/hop_spin.h"
 #include "proto/serving/host_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
-#include "proto/serving/metrics_endpoint.h"
 #include "proto/serving/process.h"
 #include "proto/serving/security_metrics.h"
+#include "proto/serving/status_ports.h"
 #include "proto/serving/tls_watch.h"
 #include "proto/serving/worker_port.h"
 
@@ -107,8 +106,8 @@ ExpertExecutorOptions ExecutorOptions() {
 }
 
 // Serves until a termination signal, then drains. Returns the exit code.
-int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* health) {
-  auto registry = std::make_shared<prometheus::Registry>();
+int Serve(const HostedExperts& experts, const WorkerPort& port, StatusPorts* status) {
+  const std::shared_ptr<prometheus::Registry>& registry = status->registry();
   SecurityMetrics security_metrics(registry);
   const TlsWatch watch({port.identity}, &security_metrics);
   ExpertWorkerMetrics metrics(registry, experts.set());
@@ -119,9 +118,6 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* heal
   SetPollSpin(HopSpinFromFlag(ProcessorCount()));
   const MemoryTrim memory_trim;
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
-  absl::StatusOr<std::unique_ptr<MetricsEndpoint>> metrics_endpoint =
-      MetricsEndpoint::Start(absl::GetFlag(FLAGS_metrics_listen), beyond_loopback, registry);
-  if (!metrics_endpoint.ok()) return ExitWith(metrics_endpoint.status());
   ListenerOptions listener_options;
   listener_options.address = absl::GetFlag(FLAGS_listen);
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
@@ -131,15 +127,15 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* heal
       Listener::Start(listener_options, &service, ConfigureExpertServer);
   if (!listener.ok()) return ExitWith(listener.status());
   (*listener)->SetServing(true);
-  health->SetReady(true);
-  const absl::Status written = WriteAddressFile(absl::GetFlag(FLAGS_address_file),
-                                                {.rpc = (*listener)->address(),
-                                                 .metrics = (*metrics_endpoint)->address(),
-                                                 .health = health->address()});
+  status->health()->SetReady(true);
+  const absl::Status written =
+      WriteAddressFile(absl::GetFlag(FLAGS_address_file), {.rpc = (*listener)->address(),
+                                                           .metrics = status->metrics_address(),
+                                                           .health = status->health()->address()});
   if (!written.ok()) return ExitWith(written);
   Log(LogLevel::kInfo, "listening",
       {{"address", (*listener)->address()},
-       {"metrics_address", (*metrics_endpoint)->address()},
+       {"metrics_address", status->metrics_address()},
        {"experts", experts.set().size()},
        {"digest", experts.checkpoint().digest()}});
 
@@ -147,7 +143,7 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* heal
   const int signal = WaitForTerminationSignal();
   Log(LogLevel::kInfo, "draining", {{"signal", signal}, {"queued", executor.queued_batches()}});
   const absl::Time deadline = absl::Now() + absl::Seconds(absl::GetFlag(FLAGS_drain_timeout_s));
-  health->SetReady(false);
+  status->health()->SetReady(false);
   (*listener)->SetServing(false);
   service.Drain(deadline);
   (*listener)->Shutdown(deadline);
@@ -157,7 +153,7 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, HealthPort* heal
 
 int Main(int argc, char** argv) {
   IgnoreLockOrder();
-  BlockTerminationSignals();
+  TakeTerminationSignals();
   const std::vector<char*> positional =
       ParseFlags(argc, argv,
                  "Hosts experts of a Mixtral checkpoint for attention workers. For example:\n"
@@ -172,9 +168,9 @@ int Main(int argc, char** argv) {
   const absl::StatusOr<WorkerPort> port = WorkerPortFromFlags(
       absl::GetFlag(FLAGS_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
   if (!port.ok()) return ExitWith(port.status());
-  const absl::StatusOr<std::unique_ptr<HealthPort>> health =
-      HealthPort::StartFromFlag(absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
-  if (!health.ok()) return ExitWith(health.status());
+  const absl::StatusOr<std::unique_ptr<StatusPorts>> status_ports = StatusPorts::Start(
+      absl::GetFlag(FLAGS_metrics_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
+  if (!status_ports.ok()) return ExitWith(status_ports.status());
   const absl::StatusOr<BackendOptions> backend_options = BackendFlags();
   if (!backend_options.ok()) return ExitWith(backend_options.status());
   absl::StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(*backend_options);
@@ -189,8 +185,9 @@ int Main(int argc, char** argv) {
   if (!set.ok()) return ExitWith(set.status());
   absl::StatusOr<std::unique_ptr<HostedExperts>> experts =
       HostedExperts::Load(*checkpoint, *set, backend->get());
-  if (!experts.ok()) return ExitWith(experts.status(), kExitCheckpoint);
-  return Serve(**experts, *port, health->get());
+  if (!experts.ok()) return ExitWithLoading(experts.status(), kExitCheckpoint);
+  (*status_ports)->EndLoading();
+  return Serve(**experts, *port, status_ports->get());
 }
 
 }  // namespace

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <condition_variable>
 #include <cstdio>
 #include <iostream>
+#include <mutex>
 #include <string>
+#include <thread>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
 #include "absl/flags/usage_config.h"
@@ -21,8 +24,6 @@
 
 namespace tramontane {
 namespace {
-
-std::atomic<bool> termination_has_begun = false;
 
 // What Abseil's parser ends the process with, translated; -1 outside ParseFlags.
 int exit_code_while_parsing = -1;
@@ -89,57 +90,103 @@ std::vector<char*> ParseFlags(int argc, char** argv, std::string_view usage) {
 
 namespace {
 
-sigset_t TerminationSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  return signals;
-}
+// Takes them on a thread of its own: whether the main thread loads, serves or drains.
+class TerminationSignals {
+ public:
+  static TerminationSignals& Get() {
+    static auto* const signals = new TerminationSignals;  // its thread has no end
+    return *signals;
+  }
+
+  void Take() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::thread([this, signals] {
+      for (;;) {
+        int number = 0;
+        if (sigwait(&signals, &number) == 0) OnSignal(number);
+      }
+    }).detach();
+  }
+
+  void Hold() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    hold_ = true;
+  }
+
+  int Wait() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    hold_ = true;
+    held_changed_.wait(lock, [this] { return held_ != 0; });
+    return held_;
+  }
+
+  bool has_begun() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return held_ != 0;
+  }
+
+ private:
+  // Not by the signal's default action, which the first process of a container does not have.
+  void OnSignal(int number) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!hold_ || held_ != 0) _exit(kExitInterrupted);
+    held_ = number;
+    held_changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable held_changed_;
+  bool hold_ ABSL_GUARDED_BY(mutex_) = false;
+  int held_ ABSL_GUARDED_BY(mutex_) = 0;  // the first signal; 0: none yet
+};
 
 }  // namespace
 
 void IgnoreLockOrder() { absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore); }
 
-void BlockTerminationSignals() {
-  const sigset_t signals = TerminationSignals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+void TakeTerminationSignals() {
+  TerminationSignals::Get().Take();
   signal(SIGPIPE, SIG_IGN);  // a peer that went away is an error of the write
 }
 
-int WaitForTerminationSignal() {
-  const sigset_t signals = TerminationSignals();
-  int number = 0;
-  while (sigwait(&signals, &number) != 0) {
-  }
-  termination_has_begun = true;
-  // The default disposition ends the process when a second signal reaches this thread.
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  return number;
-}
+void HoldTerminationSignal() { TerminationSignals::Get().Hold(); }
 
-bool TerminationHasBegun() { return termination_has_begun; }
+int WaitForTerminationSignal() { return TerminationSignals::Get().Wait(); }
 
-int ExitWith(const absl::Status& status) {
+bool TerminationHasBegun() { return TerminationSignals::Get().has_begun(); }
+
+int ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return kExitOk;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kFailedPrecondition:
-      return ExitWith(status, kExitUsage);
+      return kExitUsage;
     case absl::StatusCode::kUnavailable:
-      return ExitWith(status, kExitUnavailable);
+      return kExitUnavailable;
     case absl::StatusCode::kCancelled:
-      return ExitWith(status, kExitInterrupted);
+      return kExitInterrupted;
     default:
-      return ExitWith(status, kExitFailure);
+      return kExitFailure;
   }
+}
+
+int ExitWith(const absl::Status& status) {
+  return status.ok() ? kExitOk : ExitWith(status, ExitCodeOf(status));
 }
 
 int ExitWith(const absl::Status& status, int exit_code) {
   const std::string message(status.message());
   std::fprintf(stderr, "error: %s\n", message.c_str());
   return exit_code;
+}
+
+int ExitWithLoading(const absl::Status& status, int exit_code) {
+  return ExitWith(status, absl::IsResourceExhausted(status) ? kExitMemory : exit_code);
 }
 
 }  // namespace tramontane

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -23,6 +26,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 v1::GenerateRequest StoryRequest(uint32_t max_tokens) {
   v1::GenerateRequest request;
@@ -200,6 +204,64 @@ TEST(OperationTest, PlaintextBeyondLoopbackNeedsTheFlag) {
   ASSERT_TRUE(output.ok()) << output.status();
   EXPECT_NE(output->exit_code, kExitOk);
   EXPECT_THAT(output->stderr_text, HasSubstr("--allow_plaintext_beyond_loopback"));
+}
+
+// A port of this process where connections are taken and nothing is answered.
+class SilentPort {
+ public:
+  SilentPort() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(fd_, 16), 0);
+    EXPECT_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+  }
+  ~SilentPort() { close(fd_); }
+  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+ private:
+  const int fd_;
+  int port_ = 0;
+};
+
+TEST(OperationTest, AProcessThatLoadsSaysSoAndEndsOnSigterm) {
+  // For whose answer it waits some seconds before it serves.
+  const SilentPort worker;
+  const std::string metrics = SilentPort().address();  // free again
+  const auto coordinator = ChildProcess::Start(
+      "coordinator", {absl::StrCat("--model=", DemoModel()), "--listen=127.0.0.1:0",
+                      absl::StrCat("--expert_workers=", worker.address()),
+                      absl::StrCat("--metrics_listen=", metrics)});
+  ASSERT_TRUE(coordinator.ok()) << coordinator.status();
+  absl::StatusOr<double> loading;
+  while (!loading.ok() && (*coordinator)->IsRunning()) {
+    loading = ReadMetric(metrics, "tramontane_loading");
+  }
+  ASSERT_TRUE(loading.ok()) << loading.status() << (*coordinator)->StderrSoFar();
+  EXPECT_EQ(*loading, 1);
+  (*coordinator)->Signal(SIGTERM);
+  const absl::StatusOr<ProcessOutput> output = (*coordinator)->Wait(absl::Seconds(30));
+  ASSERT_TRUE(output.ok()) << output.status();
+  EXPECT_EQ(output->exit_code, kExitInterrupted) << output->stderr_text;
+  EXPECT_THAT(output->stderr_text, Not(HasSubstr("event=listening")));
+}
+
+TEST(OperationTest, AProcessThatServesDoesNotLoad) {
+  const ServerProcess worker = StartWorker(DemoModel(), "0-3");
+  EXPECT_EQ(ReadMetric(worker.metrics_address, "tramontane_loading").value_or(-1), 0);
+  const ServerProcess coordinator = StartCoordinator(worker.address);
+  EXPECT_EQ(ReadMetric(coordinator.metrics_address, "tramontane_loading").value_or(-1), 0);
+}
+
+TEST(OperationTest, TooLittleMemoryHasAnExitCodeOfItsOwn) {
+  const auto output =
+      RunProgram("coordinator", {absl::StrCat("--model=", DemoModel()), "--experts_in_process",
+                                 "--listen=127.0.0.1:0", "--kv_cache_tokens=1000000000000"});
+  ASSERT_TRUE(output.ok()) << output.status();
+  EXPECT_EQ(output->exit_code, kExitMemory) << output->stderr_text;
 }
 
 TEST(OperationTest, MissingModelEndsWithItsExitCode) {

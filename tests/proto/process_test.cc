@@ -5,8 +5,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -77,15 +77,46 @@ TEST_F(ProcessDeathTest, AFlagMayComeFromTheEnvironment) {
       ::testing::ExitedWithCode(11), "");
 }
 
-TEST_F(ProcessDeathTest, WaitsForATerminationSignalAndDiesOfASecond) {
+[[noreturn]] void SleepForever() {
+  for (;;) pause();
+}
+
+TEST_F(ProcessDeathTest, ATerminationSignalEndsAProcessThatLoads) {
+  for (const int number : {SIGTERM, SIGINT}) {
+    EXPECT_EXIT(
+        {
+          TakeTerminationSignals();
+          kill(getpid(), number);
+          SleepForever();
+        },
+        ::testing::ExitedWithCode(kExitInterrupted), "");
+  }
+}
+
+TEST_F(ProcessDeathTest, ATerminationSignalIsHeldForWhoDrains) {
   EXPECT_EXIT(
       {
-        BlockTerminationSignals();
-        raise(SIGTERM);
-        if (WaitForTerminationSignal() != SIGTERM) std::exit(1);
-        raise(SIGTERM);
+        TakeTerminationSignals();
+        HoldTerminationSignal();
+        if (TerminationHasBegun()) std::exit(1);
+        kill(getpid(), SIGTERM);
+        while (!TerminationHasBegun()) std::this_thread::yield();
+        std::exit(WaitForTerminationSignal() == SIGTERM ? kExitOk : 1);
       },
-      ::testing::KilledBySignal(SIGTERM), "");
+      ::testing::ExitedWithCode(kExitOk), "");
+}
+
+TEST_F(ProcessDeathTest, ASecondTerminationSignalEndsAProcessThatDrains) {
+  EXPECT_EXIT(
+      {
+        TakeTerminationSignals();
+        HoldTerminationSignal();
+        kill(getpid(), SIGTERM);
+        if (WaitForTerminationSignal() != SIGTERM) std::exit(1);
+        kill(getpid(), SIGTERM);
+        SleepForever();
+      },
+      ::testing::ExitedWithCode(kExitInterrupted), "");
 }
 
 void LockInBothOrders() {
@@ -111,7 +142,8 @@ TEST_F(ProcessDeathTest, OrdersOfLocksDoNotEndIt) {
 TEST_F(ProcessDeathTest, ADeviceThatFailsEndsTheProcessAndIsTheExitCode) {
   EXPECT_EXIT(
       {
-        BlockTerminationSignals();
+        TakeTerminationSignals();
+        HoldTerminationSignal();
         std::atomic<bool> failed = false;
         const FailureWatch watch([&failed] { return failed.load(); }, absl::Milliseconds(1));
         if (watch.ExitCode(kExitOk) != kExitOk) std::exit(1);
@@ -125,10 +157,11 @@ TEST_F(ProcessDeathTest, ADeviceThatFailsEndsTheProcessAndIsTheExitCode) {
 TEST_F(ProcessDeathTest, ADeviceThatFailsWhileTheProcessDrainsDoesNotCutThatOff) {
   EXPECT_EXIT(
       {
-        BlockTerminationSignals();
+        TakeTerminationSignals();
         std::atomic<bool> failed = false;
         const FailureWatch watch([&failed] { return failed.load(); }, absl::Milliseconds(1));
-        raise(SIGTERM);
+        HoldTerminationSignal();
+        kill(getpid(), SIGTERM);
         if (WaitForTerminationSignal() != SIGTERM) std::exit(1);
         failed = true;
         while (watch.ExitCode(kExitOk) != kExitDevice) std::this_thread::yield();
@@ -143,6 +176,8 @@ TEST(ProcessTest, StatusesMapToExitCodes) {
   EXPECT_EQ(ExitWith(absl::UnavailableError("x")), kExitUnavailable);
   EXPECT_EQ(ExitWith(absl::InternalError("x")), kExitFailure);
   EXPECT_EQ(ExitWith(absl::NotFoundError("x"), kExitCheckpoint), kExitCheckpoint);
+  EXPECT_EQ(ExitWithLoading(absl::NotFoundError("x"), kExitCheckpoint), kExitCheckpoint);
+  EXPECT_EQ(ExitWithLoading(absl::ResourceExhaustedError("x"), kExitCheckpoint), kExitMemory);
 }
 
 TEST(ProcessTest, WritesTheErrorToStderr) {

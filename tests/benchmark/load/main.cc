@@ -149,7 +149,7 @@ absl::Status Run(Interruption& interruption) {
 
 int Main(int argc, char** argv) {
   IgnoreLockOrder();
-  BlockTerminationSignals();
+  TakeTerminationSignals();
   const std::vector<char*> positional = ParseFlags(argc, argv, kUsage);
   if (!positional.empty()) {
     return ExitWith(absl::InvalidArgumentError(
