@@ -1,5 +1,6 @@
 #include "attention_worker/grpc/worker_connection.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,6 +38,14 @@ void WorkerConnection::Stop() {
   {
     const std::lock_guard<std::mutex> lock(disconnect_->mutex);
     disconnect_->stopping = true;
+  }
+  disconnect_->condition.notify_all();
+}
+
+void WorkerConnection::Hurry() {
+  {
+    const std::lock_guard<std::mutex> lock(disconnect_->mutex);
+    disconnect_->hurry = true;
   }
   disconnect_->condition.notify_all();
 }
@@ -82,7 +91,7 @@ absl::StatusOr<std::shared_ptr<ExpertClient>> WorkerConnection::Connect() {
   {
     const std::lock_guard<std::mutex> lock(disconnect_->mutex);
     attempt = ++disconnect_->attempt;
-    disconnect_->lost = disconnect_->aside = false;
+    disconnect_->lost = disconnect_->aside = disconnect_->hurry = false;
   }
   absl::StatusOr<std::shared_ptr<ExpertClient>> client =
       connect_(address_, [disconnect = disconnect_, attempt](const absl::Status& reason) {
@@ -139,8 +148,13 @@ absl::Status WorkerConnection::AwaitLoss(bool& aside) {
 }
 
 bool WorkerConnection::AwaitRetry(absl::Duration delay) {
+  const absl::Time due = absl::Now() + delay;
   std::unique_lock<std::mutex> lock(disconnect_->mutex);
-  return !disconnect_->condition.wait_for(lock, absl::ToChronoMicroseconds(delay),
+  disconnect_->condition.wait_for(lock, absl::ToChronoMicroseconds(delay),
+                                  [this] { return disconnect_->stopping || disconnect_->hurry; });
+  if (disconnect_->stopping || !disconnect_->hurry) return !disconnect_->stopping;
+  const absl::Duration left = std::min(due - absl::Now(), reconnect_.Next());
+  return !disconnect_->condition.wait_for(lock, absl::ToChronoMicroseconds(left),
                                           [this] { return disconnect_->stopping; });
 }
 

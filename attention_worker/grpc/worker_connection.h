@@ -68,6 +68,10 @@ class WorkerConnection {
   // connection is opened after a delay.
   bool SetAside(const std::shared_ptr<ExpertClient>& client, const absl::Status& reason);
 
+  // Where the worker was set aside, and the next attempt would be late: nobody else serves what it
+  // hosts, so it is tried as soon, and as often, as one whose connection broke.
+  void Hurry();
+
   // Ends the thread soon, without waiting; its client serves no more.
   void Stop();
   bool stopped() const { return stopped_; }  // the destructor does not wait
@@ -81,6 +85,7 @@ class WorkerConnection {
     int64_t attempt ABSL_GUARDED_BY(mutex) = 0;  // whose loss counts
     bool lost ABSL_GUARDED_BY(mutex) = false;
     bool aside ABSL_GUARDED_BY(mutex) = false;  // lost because it was set aside
+    bool hurry ABSL_GUARDED_BY(mutex) = false;  // the next attempt
     absl::Status reason ABSL_GUARDED_BY(mutex);
   };
 

@@ -1,5 +1,6 @@
 #include "attention_worker/grpc/worker_discovery.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -30,6 +31,17 @@ std::vector<std::string> Troubles(const std::vector<WorkerSnapshot>& workers) {
     troubles.push_back(named ? why : absl::StrCat("worker ", worker.address, ": ", why));
   }
   return troubles;
+}
+
+// Whether the worker, when it was there, had an expert that nobody has now.
+bool IsMissed(const WorkerSnapshot& worker, const ExpertPlacement& placement) {
+  if (worker.description == nullptr) return false;
+  const auto& experts = worker.description->experts;
+  return std::any_of(experts.begin(), experts.end(), [&](const auto& hosted) {
+    return hosted.layer >= 0 && hosted.layer < placement.num_layers && hosted.expert >= 0 &&
+           hosted.expert < placement.num_experts &&
+           placement.Replicas(hosted.layer, hosted.expert).empty();
+  });
 }
 
 }  // namespace
@@ -229,6 +241,10 @@ void WorkerDiscovery::Rebuild() {
   const std::shared_ptr<const ExpertPlacement> placement =
       BuildPlacement(options_.num_layers, options_.num_experts, clients);
   Publish(placement, Troubles(workers));
+  for (const WorkerSnapshot& worker : workers) {
+    if (worker.state != WorkerState::kSetAside || !IsMissed(worker, *placement)) continue;
+    connections_.at(worker.address)->Hurry();
+  }
   for (const WorkerSnapshot& worker : workers) observer_->OnWorker(worker);
   for (const Leaving& leaving : leaving_) {
     if (connections_.count(leaving.last.address) == 0) observer_->OnWorker(leaving.last);

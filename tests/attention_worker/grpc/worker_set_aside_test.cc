@@ -85,6 +85,32 @@ TEST_F(WorkerSetAsideTest, ReportAboutAFormerClientIsIgnored) {
   EXPECT_EQ(network_.AwaitState("1:1", WorkerState::kServing).num_set_aside, 1);
 }
 
+TEST_F(WorkerSetAsideTest, AWorkerIsTriedSoonWhereNobodyElseHasItsExperts) {
+  WorkerDiscoveryOptions options = network_.Options({"a"});
+  options.worker_return.set_aside = {absl::Hours(1), absl::Hours(1)};
+  WorkerDiscovery discovery(options, &network_);
+  network_.AwaitState("1:1", WorkerState::kServing);
+  network_.AwaitState("2:2", WorkerState::kServing);
+  discovery.SetAside(ClientOf(discovery, "1:1"), absl::DeadlineExceededError("silent"));
+  network_.AwaitState("1:1", WorkerState::kSetAside);
+  network_.StopWorker("2:2");
+  network_.AwaitState("1:1", WorkerState::kServing);
+  EXPECT_NE(ClientOf(discovery, "1:1"), nullptr);
+}
+
+TEST_F(WorkerSetAsideTest, AWorkerThatIsMissedAndFailsItsProbesIsTriedAgainAndAgain) {
+  network_.SetName("a", {"1:1"});
+  WorkerDiscoveryOptions options = network_.Options({"a"});
+  options.worker_return.set_aside = {absl::Hours(1), absl::Hours(1)};
+  WorkerDiscovery discovery(options, &network_);
+  network_.AwaitState("1:1", WorkerState::kServing);
+  network_.AnswerProbes("1:1", absl::FailedPreconditionError("a wrong answer"));
+  discovery.SetAside(ClientOf(discovery, "1:1"), absl::InternalError("no finite numbers"));
+  network_.AwaitWrongAnswers("1:1", 3);
+  network_.AnswerProbes("1:1", absl::OkStatus());
+  network_.AwaitState("1:1", WorkerState::kServing);
+}
+
 TEST_F(WorkerSetAsideTest, WorkerThatAnswersItsProbeWronglyIsNotUsed) {
   network_.AnswerProbes("1:1", absl::FailedPreconditionError("a wrong answer"));
   WorkerDiscovery discovery(network_.Options({"a"}), &network_);
