@@ -25,12 +25,20 @@ namespace tramontane {
 
 absl::StatusOr<absl::Duration> Decoder::RunLayers(const TokenBatch& batch, absl::Time deadline,
                                                   const LayerTracer& tracer) {
-  absl::Duration expert_wait;
   if (parts_.local_experts != nullptr) {
     const absl::Status run = RunWithLocalExperts(batch, deadline, tracer);
     if (!run.ok()) return run;
-    return expert_wait;
+    return absl::ZeroDuration();
   }
+  absl::StatusOr<absl::Duration> expert_wait = RunWithWorkers(batch, deadline, tracer);
+  // Else it is given again.
+  if (!absl::IsAborted(expert_wait.status())) parts_.dispatcher->EndStep();
+  return expert_wait;
+}
+
+absl::StatusOr<absl::Duration> Decoder::RunWithWorkers(const TokenBatch& batch, absl::Time deadline,
+                                                       const LayerTracer& tracer) {
+  absl::Duration expert_wait;
   const bool ping_pong = ping_pong_min_rows_ > 0 && batch.num_rows() >= ping_pong_min_rows_;
   std::vector<MicroBatch> micro_batches =
       CutIntoMicroBatches(batch, ping_pong && tracer == nullptr ? 2 : 1);

@@ -80,6 +80,10 @@ class Decoder {
   absl::Status RunWithLocalExperts(const TokenBatch& batch, absl::Time deadline,
                                    const LayerTracer& tracer);
 
+  // The same with experts elsewhere; returns the time spent waiting for them.
+  absl::StatusOr<absl::Duration> RunWithWorkers(const TokenBatch& batch, absl::Time deadline,
+                                                const LayerTracer& tracer);
+
   // The parts of a layer, each over the rows of a micro-batch.
   void RunAttention(int layer, const MicroBatch& rows);
   void Route(int layer, const MicroBatch& rows);

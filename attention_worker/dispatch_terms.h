@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_ATTENTION_WORKER_DISPATCH_TERMS_H_
 #define TRAMONTANE_ATTENTION_WORKER_DISPATCH_TERMS_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -32,6 +33,12 @@ struct ExpertDispatcherOptions {
   ArrivalPump* arrivals = nullptr;
 };
 
+// A step that is given again comes within milliseconds: a wait that nobody went on with for so long
+// was left, as by a client that cancelled.
+inline absl::Duration ForgetWaitAfter(const ExpertDispatcherOptions& options) {
+  return std::max(absl::Seconds(3), 3 * options.expert_wait_slice);
+}
+
 // The step thread's, but for late_answers and step_limit.
 struct DispatchTerms {
   const int64_t hidden_size;
@@ -40,7 +47,7 @@ struct DispatchTerms {
   StepObserver* const observer;
   RowBufferPool row_buffers;
   SilenceLimit silence_limit{};
-  ExpertWait expert_wait{observer, options.expert_wait_timeout};
+  ExpertWait expert_wait{observer, ForgetWaitAfter(options)};
   StepLimit step_limit{};
   const std::shared_ptr<std::atomic<int64_t>> late_answers =
       std::make_shared<std::atomic<int64_t>>(0);

@@ -38,13 +38,17 @@ class ExpertDispatcher {
   // Waits until every pair is answered. Rows of a worker that fails, or is silent for longer than
   // its speed explains, go to other replicas; where an expert has none, it waits for one to come.
   // Errors name the layer and the workers or experts:
-  //   UNAVAILABLE        an expert had no worker for longer than expert_wait_timeout
+  //   UNAVAILABLE        an expert had no worker for longer than expert_wait_timeout, or too often,
+  //                      as if the step's rows broke those that came
   //   ABORTED            it has none yet: the step waits no longer than expert_wait_slice
   //   DEADLINE_EXCEEDED  `deadline` passed, or the end of EndBy
   //   RESOURCE_EXHAUSTED as Send; or all workers with an expert stayed busy
   //   INTERNAL           two workers refused the same rows
   //   others             as the last worker failed, where the directory keeps those that fail
   absl::StatusOr<DispatchedRows> Await(Pending pending);
+
+  // No step that is given from now on is one that has ended with ABORTED.
+  void EndStep() { terms_.expert_wait.EndStep(); }
 
   // Nothing is sent or awaited after `end`; an Await that has begun sees it within a second. From
   // any thread.

@@ -13,7 +13,10 @@ absl::Time ExpertWait::Enter(int layer, const std::vector<int>& experts, absl::T
     return *since_;
   }
   GiveUp(now);
-  if (since_.has_value() && now - interrupted_ > forget_after_) since_.reset();
+  if (since_.has_value() && now - interrupted_ > forget_after_) {
+    since_.reset();
+    EndStep();
+  }
   if (!since_.has_value()) {
     since_ = now;
     Log(LogLevel::kWarning, "waiting for experts that no worker hosts",
@@ -38,7 +41,9 @@ void ExpertWait::OnPlacement(const ExpertPlacement& placement, absl::Time now) {
   const bool hosted = std::all_of(experts_.begin(), experts_.end(), [&](int expert) {
     return !placement.Replicas(layer_, expert).empty();
   });
-  if (hosted) End(now);
+  if (!hosted) return;
+  ++num_returns_;
+  End(now);
 }
 
 void ExpertWait::GiveUp(absl::Time now) {

@@ -17,7 +17,7 @@ namespace tramontane {
 class ExpertWait {
  public:
   // `observer` outlives the wait. `forget_after`: a wait that was interrupted for longer than this
-  // is over; the next one begins anew.
+  // is over, as its step was not given again; the next one begins anew.
   ExpertWait(StepObserver* observer, absl::Duration forget_after)
       : observer_(observer), forget_after_(forget_after) {}
 
@@ -30,6 +30,12 @@ class ExpertWait {
   // Ends, if a dispatch waits: nobody waits any more.
   void GiveUp(absl::Time now);
 
+  // How often the wait of this step ended as a worker came, and began again: the step's rows may be
+  // what workers break of.
+  int num_returns() const { return num_returns_; }
+  // A step is over, and the next one has other rows; not for one that was interrupted.
+  void EndStep() { num_returns_ = 0; }
+
  private:
   void End(absl::Time now);
 
@@ -40,6 +46,7 @@ class ExpertWait {
   absl::Time interrupted_;
   int layer_ = 0;
   std::vector<int> experts_;
+  int num_returns_ = 0;
 };
 
 }  // namespace tramontane

@@ -16,6 +16,8 @@ namespace {
 
 // More failures in one layer are no accident of single workers.
 constexpr int kMaxFailures = 64;
+// Nor are so many outages within one step, each of which a worker's return has ended.
+constexpr int kMaxReturns = 3;
 // A busy worker is asked again after so long, and so much longer after each refusal.
 constexpr absl::Duration kBusyPause = absl::Milliseconds(20);
 // How often to look for workers while answers are awaited as well, and else.
@@ -170,6 +172,7 @@ absl::StatusOr<absl::Time> LayerDispatch::AwaitWorkers(absl::Time now) {
 
   const absl::Time since = terms_->expert_wait.Enter(routed_.layer, missing_experts_, now);
   trouble_since_ = std::min(trouble_since_, since);
+  if (terms_->expert_wait.num_returns() >= kMaxReturns) return LostAgainAndAgain();
   const absl::Time limit = since + terms_->options.expert_wait_timeout;
   if (now >= limit) return NoWorker(now - since);
   if (!slice_end_.has_value()) slice_end_ = now + terms_->options.expert_wait_slice;
@@ -213,6 +216,15 @@ absl::Status LayerDispatch::NoWorker(absl::Duration waited) const {
                    absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(1))),
                    "; start a worker with them, or wait for one to come back",
                    last_failure_.ok() ? "" : "; last failure: ", last_failure_.message()));
+}
+
+absl::Status LayerDispatch::LostAgainAndAgain() const {
+  return absl::UnavailableError(absl::StrCat(
+      "no expert worker hosts layer ", routed_.layer, " experts ",
+      absl::StrJoin(missing_experts_, ", "), "; of those that came back ", kMaxReturns,
+      " were lost before this step was done, so its rows are given up, which may be why; last "
+      "failure: ",
+      last_failure_.ok() ? "unknown" : last_failure_.message()));
 }
 
 // --- answers and failures
@@ -261,18 +273,19 @@ absl::Status LayerDispatch::OnFailure(const SentBatch& sent, const absl::Status&
   trouble_since_ = std::min(trouble_since_, sent.time);
   const absl::Time now = absl::Now();
   if (now >= deadline()) return PastDeadline();
-  if (++num_failures_ > kMaxFailures) {
-    return absl::Status(status.code(), absl::StrCat(status.message(), "; the last of ",
-                                                    num_failures_, " failures in this layer"));
-  }
   const std::shared_ptr<ExpertClient>& client = sent.planned.client;
+  // Of many batches to a worker the first counts.
+  bool news = true;
   switch (FaultOf(status)) {
     case WorkerFault::kBroken:
+      news = !Contains(broken_, client.get());
+      if (news) broken_.push_back(client.get());
       SetAside(client, status);
       break;
     case WorkerFault::kBusy:
-      busy_.push_back(client.get());
-      busy_until_ = now + num_failures_ * kBusyPause;
+      news = !Contains(busy_, client.get());
+      if (news) busy_.push_back(client.get());
+      busy_until_ = now + (num_failures_ + 1) * kBusyPause;
       break;
     case WorkerFault::kPerhapsOurs:
       if (++num_refusals_ > 1) {
@@ -281,6 +294,10 @@ absl::Status LayerDispatch::OnFailure(const SentBatch& sent, const absl::Status&
       }
       excluded_.push_back(client.get());
       break;
+  }
+  if (news && ++num_failures_ > kMaxFailures) {
+    return absl::Status(status.code(), absl::StrCat(status.message(), "; the last of ",
+                                                    num_failures_, " failures in this layer"));
   }
   const size_t before = uncovered_.size();
   for (const int32_t slot : sent.covers) {

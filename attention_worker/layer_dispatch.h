@@ -75,6 +75,7 @@ class LayerDispatch {
   size_t num_awaited() const;
   absl::Status PastDeadline() const;
   absl::Status NoWorker(absl::Duration waited) const;
+  absl::Status LostAgainAndAgain() const;
   absl::Status WaitsOn();
   // A failed turn, as Await returns it.
   absl::Status Ended(const absl::Status& status);
@@ -94,7 +95,8 @@ class LayerDispatch {
   // Not asked again by this dispatch: the directory still lists them although they failed, or the
   // fault may be the batch's.
   std::vector<const ExpertClient*> excluded_;
-  std::vector<const ExpertClient*> busy_;  // not asked until…
+  std::vector<const ExpertClient*> broken_;  // whose failure has been counted
+  std::vector<const ExpertClient*> busy_;    // not asked until…
   absl::Time busy_until_;
   bool asked_twice_ = false;  // some rows are with two workers
   int num_failures_ = 0;

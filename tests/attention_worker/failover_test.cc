@@ -12,6 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "attention_worker/attention_worker.h"
+#include "attention_worker/dispatch_terms.h"
+#include "attention_worker/expert_wait.h"
 #include "tests/attention_worker/generation.h"
 #include "tests/attention_worker/model_under_test.h"
 
@@ -279,6 +281,77 @@ TEST_F(FailoverTest, TheLastWorkerMayBreakAndComeBackInTheMiddleOfALayer) {
   model_.directory->SetClients({model_.clients[0]});
   run.join();
   ExpectQuiet(generation);
+}
+
+// Else it would break every worker that comes back, for ever, and hold up all others.
+TEST_F(FailoverTest, AStepThatBreaksEachWorkerThatComesBackIsGivenUp) {
+  Load(With({.expert_wait_slice_ms = 1}));
+  model_.clients[0]->AnswerWith(
+      [](const ExpertBatch&) { return absl::UnavailableError("out of memory"); });
+  absl::Status status = absl::AbortedError("not yet");
+  int rounds = 0;
+  SequenceSpec spec;
+  spec.id = 77;
+  spec.max_total_tokens = 10;
+  ASSERT_TRUE(model_.worker->AddSequence(spec).ok());
+  SequenceChunk chunk;
+  chunk.id = 77;
+  chunk.token_ids = {1, 2};
+  StepRequest request;
+  request.chunks = {chunk};
+  for (; absl::IsAborted(status) && rounds < 100; ++rounds) {
+    model_.directory->SetClients({model_.clients[0]});
+    status = model_.worker->Step(request).status();
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("layer 0 experts"), HasSubstr("out of memory")));
+  EXPECT_LE(rounds, 4);
+  // Other rows have as many attempts as these had.
+  model_.clients[0]->AnswerWithExperts();
+  Disturb(5, [](const ExpertBatch&) { return absl::UnavailableError("restarted"); });
+  model_.directory->SetClients({model_.clients[0]});
+  Generation generation;
+  std::thread run([&] { generation = Generate(); });
+  model_.directory->WaitForWaiter();
+  model_.directory->SetClients({model_.clients[0]});
+  run.join();
+  ExpectQuiet(generation);
+}
+
+TEST_F(FailoverTest, ManyBatchesToAWorkerThatBreaksAreOneFailure) {
+  ModelOptions options;
+  options.max_batch_rows = 1;
+  Load(options);
+  model_.clients[0]->Hold();
+  absl::Status status;
+  std::thread run([&] {
+    SequenceSpec spec;
+    spec.id = 78;
+    spec.max_total_tokens = 400;
+    status = model_.worker->AddSequence(spec).status();
+    SequenceChunk chunk;
+    chunk.id = 78;
+    for (int i = 0; i < 300; ++i) chunk.token_ids.push_back(1 + i % 200);
+    if (status.ok()) status = model_.worker->Step({.chunks = {chunk}}).status();
+  });
+  model_.clients[0]->WaitForHeld(80);
+  model_.clients[0]->AnswerWith(
+      [](const ExpertBatch&) { return absl::UnavailableError("killed"); });
+  model_.clients[0]->Release();
+  run.join();
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST(ExpertWaitTest, AWaitThatNobodyWentOnWithIsForgotten) {
+  StepObserver observer;
+  ExpertWait wait(&observer, ForgetWaitAfter(ExpertDispatcherOptions()));
+  const absl::Time start = absl::UnixEpoch();
+  EXPECT_EQ(wait.Enter(0, {4}, start), start);
+  wait.Interrupt(start + absl::Seconds(1));
+  EXPECT_EQ(wait.Enter(0, {4}, start + absl::Seconds(2)), start);
+  wait.Interrupt(start + absl::Seconds(12));
+  EXPECT_EQ(wait.Enter(0, {4}, start + absl::Seconds(32)), start + absl::Seconds(32));
 }
 
 TEST_F(FailoverTest, TheWaitForAWorkerIsBoundedAndNamesLayerAndExperts) {
