@@ -176,6 +176,15 @@ class AutoscalingTest(unittest.TestCase):
         self.assertEqual(metric["pods"]["target"], {"type": "AverageValue", "averageValue": "0.7"})
         self.assertNotIn("replicas", workload(items, "expert-low")["spec"])
 
+    def test_rows_are_the_adapter_s_metric_that_is_named(self):
+        metric = "tramontane_expert_worker_rows_per_second"
+        items = self.scaled(metric="rows", target=250000, podsMetric=metric)
+        (found,) = of_name(items, "HorizontalPodAutoscaler",
+                           "demo-tramontane-expert-low")["spec"]["metrics"]
+        self.assertEqual(found["pods"], {
+            "metric": {"name": metric},
+            "target": {"type": "AverageValue", "averageValue": "250000"}})
+
     def test_keda_asks_prometheus_for_the_shard_s_pods(self):
         items = self.scaled(kind="keda", prometheusAddress="http://prometheus:9090", metric="rows",
                             target=2000000)

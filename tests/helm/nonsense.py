@@ -30,6 +30,10 @@ SCHEMA = [
     (*_at("coordinator.replica", 2), "additional properties 'replica' not allowed"),
     (*_at("coordinator.replicas", "two"), "got string, want integer"),
     (*_at("coordinator.replicas", 0), "minimum: got 0, want 1"),
+    (*_at("coordinator.updateStrategy.type", "OnDelete"), "value must be one of"),
+    (*_at("coordinator.updateStrategy.rollingUpdate.maxUnavailable", "101%"),
+     "does not match pattern"),
+    (*_at("coordinator.updateStrategy.rollingUpdate.maxSurge", -1), "minimum: got -1, want 0"),
     (*_at("coordinator.drain.timeoutSeconds", -1), "minimum: got -1, want 0"),
     (*_at("coordinator.drain.preStopSeconds", 1.5), "got number, want integer"),
     (*_at("coordinator.service.type", "ExternalName"), "value must be one of"),
@@ -142,6 +146,15 @@ CHECKS = [
      both(chart.at("coordinator.replicas", 2), chart.at("attentionWorkers.replicas", 2)),
      "coordinator.replicas: expected 1 beside attention workers, which work for one coordinator "
      "at a time; found 2 with attentionWorkers.replicas 2"),
+    ("a second coordinator beside the first, which has the attention workers",
+     both(chart.at("coordinator.updateStrategy.type", "RollingUpdate"),
+          chart.at("attentionWorkers.replicas", 2)),
+     "coordinator.updateStrategy.type: expected Recreate beside attention workers, which work for "
+     "one coordinator at a time; found RollingUpdate with attentionWorkers.replicas 2"),
+    ("an update that may neither add nor take away",
+     chart.at("coordinator.updateStrategy.rollingUpdate", {"maxUnavailable": 0, "maxSurge": "0%"}),
+     "coordinator.updateStrategy.rollingUpdate: expected maxUnavailable or maxSurge above 0, found 0 "
+     "and 0%"),
     ("GPUs in two places",
      chart.at("expertWorkers", {"gpus": 1, "resources": {"limits": {"nvidia.com/gpu": 1}}}),
      "expected GPUs in one place, found 1 there and nvidia.com/gpu in resources.limits"),
@@ -200,6 +213,9 @@ CHECKS = [
      "autoscaling.metric: expected busy or rows for keda, found cpu"),
     ("a share above 1", _scaled(target=70),
      "autoscaling.target: expected a share of at most 1 for the metric busy, found 70"),
+    ("rows by the metric of a share", _scaled(metric="rows", target=250000),
+     "expertWorkers.shards[all].autoscaling.podsMetric: expected a metric of rows in a second for the "
+     "metric rows, found tramontane_expert_worker_busy, which is a share of time; name the one"),
     ("per cent below 1", _scaled(metric="cpu"),
      "autoscaling.target: expected per cent for the metric cpu, found 0.7"),
     ("a share of no CPU request", _scaled(metric="cpu", target=70),

@@ -91,7 +91,7 @@ def _settings(rng):
 def _autoscaling(rng):
     settings = {"enabled": True, "minReplicas": rng.randint(1, 3), "maxReplicas": rng.randint(3, 9)}
     settings.update(rng.choice([
-        {}, {"metric": "rows", "target": 250000},
+        {}, {"metric": "rows", "target": 250000, "podsMetric": "tramontane_expert_worker_rows_per_second"},
         {"kind": "keda", "prometheusAddress": "http://prometheus.monitoring:9090"},
         {"kind": "keda", "prometheusAddress": "https://prometheus.monitoring", "metric": "rows",
          "target": 1500.5, "authenticationRef": "prometheus"}]))
@@ -183,6 +183,10 @@ def values(seed):
     if attention:
         for key in ("gpus", "device"):
             result["coordinator"].pop(key, None)
+    result["coordinator"]["updateStrategy"] = rng.choice([
+        {}, {"type": "Recreate"}, *([] if attention else [
+            {"type": "RollingUpdate"}, {"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
+            {"rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "50%"}}])])
     result["coordinator"]["service"] = {"type": rng.choice(["ClusterIP", "LoadBalancer"]),
                                         "port": rng.choice([8470, 443])}
     if rng.random() < 0.5:

@@ -203,9 +203,20 @@ def callers_name_services_that_exist(items):
             if ("attention_workers" in flags) != attention or (
                     "expert_workers" in flags) == attention:
                 yield f"{render.name_of(item)}: expected either kind of workers"
-            strategy = item["spec"]["strategy"]["type"]
-            if strategy != ("Recreate" if attention else "RollingUpdate"):
-                yield f"{render.name_of(item)}: strategy {strategy}"
+
+
+def updates_can_end(items):
+    attention = any(_component(item["metadata"]) == "attention-worker"
+                    for item in render.of_kind(items, "StatefulSet"))
+    for item in render.of_kind(items, "Deployment"):
+        strategy = item["spec"]["strategy"]
+        numbers = strategy.get("rollingUpdate")
+        if attention and strategy["type"] != "Recreate":
+            yield f"{render.name_of(item)}: a second one beside attention workers is never ready"
+        if (strategy["type"] == "RollingUpdate") != (numbers is not None):
+            yield f"{render.name_of(item)}: {strategy['type']} with rollingUpdate {numbers}"
+        elif numbers and all(str(number).rstrip("%") == "0" for number in numbers.values()):
+            yield f"{render.name_of(item)}: no update may begin: {numbers}"
 
 
 def replicas_are_an_autoscaler_s_or_ours(items):
@@ -220,7 +231,7 @@ CHECKS = (one_namespace_and_unique_names, selectors_match_their_pods, pods_are_r
           nobody_has_rights, volumes_and_mounts_agree, files_in_flags_are_mounted,
           probes_ask_the_health_port, drains_fit_in_the_grace_period,
           devices_are_of_the_image_s_variant, callers_name_services_that_exist,
-          replicas_are_an_autoscaler_s_or_ours)
+          updates_can_end, replicas_are_an_autoscaler_s_or_ours)
 
 
 def faults(items):

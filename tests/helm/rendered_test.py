@@ -90,8 +90,13 @@ BROKEN = [
      lambda item: item["spec"]["selector"].update({"tramontane/shard": "a"})),
     ("callers_name_services_that_exist", "Service/demo-tramontane-experts",
      lambda item: item["spec"].pop("clusterIP")),
-    ("callers_name_services_that_exist", "Deployment/demo-tramontane-coordinator",
+    ("updates_can_end", "Deployment/demo-tramontane-coordinator",
      lambda item: item["spec"]["strategy"].update(type="Recreate")),
+    ("updates_can_end", "Deployment/demo-tramontane-coordinator",
+     lambda item: item["spec"]["strategy"]["rollingUpdate"].update(maxSurge="0%")),
+    ("updates_can_end", "StatefulSet/demo-tramontane-expert-all",
+     lambda item: item["metadata"]["labels"].update(
+         {"app.kubernetes.io/component": "attention-worker"})),
     ("replicas_are_an_autoscaler_s_or_ours", "StatefulSet/demo-tramontane-expert-all",
      lambda item: item["spec"].pop("replicas")),
 ]

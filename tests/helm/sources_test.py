@@ -102,7 +102,8 @@ class MetricsTest(unittest.TestCase):
                                     (chart.ROOT / "docs/metrics.md").read_text(encoding="utf-8")))
         self.assertTrue(documented)
         # What the metrics adapter makes of them for an HPA is not of the processes.
-        made = {chart.defaults()["expertWorkers"]["autoscaling"]["podsMetric"]}
+        made = {chart.defaults()["expertWorkers"]["autoscaling"]["podsMetric"],
+                "tramontane_expert_worker_rows_per_second"}
         texts = chart.templates()
         for path in ("docs/kubernetes.md", "helm/tramontane/values.yaml"):
             texts[path] = (chart.ROOT / path).read_text(encoding="utf-8")

@@ -205,6 +205,37 @@ class DrainTest(unittest.TestCase):
         self.assertGreater(workload(items, "coordinator")["spec"]["progressDeadlineSeconds"], 3601)
 
 
+class UpdatesTest(unittest.TestCase):
+
+    def strategy(self, given, attention_workers=0):
+        items = render.manifests(chart.merged(chart.MODEL, {
+            "coordinator": {"updateStrategy": given},
+            "attentionWorkers": {"replicas": attention_workers}}))
+        return workload(items, "coordinator")["spec"]["strategy"]
+
+    def test_the_new_one_comes_first_where_it_can_become_ready(self):
+        self.assertEqual(self.strategy({}), {
+            "type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}})
+        self.assertEqual(self.strategy({}, attention_workers=1), {"type": "Recreate"})
+
+    def test_the_old_one_goes_first_where_there_is_no_room_for_two(self):
+        for attention_workers in (0, 1):
+            self.assertEqual(self.strategy({"type": "Recreate"}, attention_workers),
+                             {"type": "Recreate"})
+        self.assertEqual(self.strategy({"type": "Recreate", "rollingUpdate": None}),
+                         {"type": "Recreate"})
+        self.assertEqual(self.strategy({"rollingUpdate": {"maxUnavailable": "50%", "maxSurge": 0}}), {
+            "type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "50%", "maxSurge": 0}})
+
+    def test_the_example_whose_gpus_are_all_taken_ends_the_old_one_first(self):
+        items = render.manifests(chart.read_yaml(chart.CHART / "examples" / "eight-gpus.yaml"))
+        gpus = sum(item["spec"]["replicas"] *
+                   spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+                   for item, _, spec in render.pods(items) if item["kind"] != "Pod")
+        self.assertEqual(gpus, 8)
+        self.assertEqual(workload(items, "coordinator")["spec"]["strategy"], {"type": "Recreate"})
+
+
 class ModelTest(unittest.TestCase):
 
     def volume(self, model):

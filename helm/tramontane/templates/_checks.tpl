@@ -3,7 +3,7 @@
 
 {{- define "tramontane.checks" -}}
 {{- $faults := dict "list" list -}}
-{{- range $check := list "checkModel" "checkShards" "checkNames" "checkRoles" "checkDevices" "checkFlags" "checkTls" "checkAutoscaling" "checkObservers" -}}
+{{- range $check := list "checkModel" "checkShards" "checkNames" "checkRoles" "checkUpdates" "checkDevices" "checkFlags" "checkTls" "checkAutoscaling" "checkObservers" -}}
   {{- $found := include (printf "tramontane.%s" $check) $ | trim -}}
   {{- if $found }}{{ $_ := set $faults "list" (concat $faults.list (splitList "\n" $found)) }}{{ end -}}
 {{- end -}}
@@ -74,6 +74,21 @@ coordinator.replicas: expected 1 beside attention workers, which work for one co
     {{- end -}}
   {{- end -}}
 {{- include "tramontane.checkDevice" $role }}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether an update of the coordinators can begin, and end. */}}
+{{- define "tramontane.checkUpdates" -}}
+{{- if eq (include "tramontane.coordinatorUpdate" .) "RollingUpdate" -}}
+{{- if gt (int .Values.attentionWorkers.replicas) 0 }}
+coordinator.updateStrategy.type: expected Recreate beside attention workers, which work for one coordinator at a time; found RollingUpdate with attentionWorkers.replicas {{ int .Values.attentionWorkers.replicas }}; set it to Recreate, or leave it empty
+{{- end -}}
+{{- $numbers := default dict .Values.coordinator.updateStrategy.rollingUpdate -}}
+{{- $unavailable := toString (default 0 $numbers.maxUnavailable) -}}
+{{- $surge := toString (default 0 $numbers.maxSurge) -}}
+{{- if and (has $unavailable (list "0" "0%")) (has $surge (list "0" "0%")) }}
+coordinator.updateStrategy.rollingUpdate: expected maxUnavailable or maxSurge above 0, found {{ $unavailable }} and {{ $surge }}, so that no update can begin; raise maxSurge, or maxUnavailable where there is no room for one more
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

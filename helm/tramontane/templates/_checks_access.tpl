@@ -46,6 +46,9 @@ api.tls.clientCaSecret: expected a certificate for the API, found none; set api.
     {{- if and (eq $scaling.kind "keda") (eq $scaling.metric "cpu") }}
 {{ $path }}.metric: expected busy or rows for keda, found cpu; set kind to hpa
     {{- end -}}
+    {{- if and (eq $scaling.kind "hpa") (eq $scaling.metric "rows") (eq $scaling.podsMetric "tramontane_expert_worker_busy") }}
+{{ $path }}.podsMetric: expected a metric of rows in a second for the metric rows, found {{ $scaling.podsMetric }}, which is a share of time; name the one that the adapter makes of tramontane_expert_worker_rows_total, such as tramontane_expert_worker_rows_per_second
+    {{- end -}}
     {{- if and (eq $scaling.metric "busy") (gt (float64 $scaling.target) 1.0) }}
 {{ $path }}.target: expected a share of at most 1 for the metric busy, found {{ include "tramontane.scalar" $scaling.target }}; 0.7 is usual
     {{- end -}}
