@@ -61,6 +61,9 @@ def _processes():
               thresholds("green", (3, "red"))),
         graph("Age", "Time since each process started.", "s",
               [target(f"time() - {each('process_start_time_seconds')}", PROCESS)]),
+        states("Loading", "Whether each process still loads what it is to serve.",
+               each("tramontane_loading"), PROCESS,
+               ((0, "loaded", "green"), (1, "loading", "yellow"))),
     ])
 
 
