@@ -70,11 +70,11 @@ class CudaBackend final : public Backend {
 
   absl::StatusOr<Buffer> Allocate(size_t num_bytes) override {
     context_.Use();
-    return cuda::AllocateDevice(num_bytes);
+    return Noted(cuda::AllocateDevice(num_bytes));
   }
   absl::StatusOr<Buffer> AllocateShared(size_t num_bytes) override {
     context_.Use();
-    return cuda::AllocatePinned(num_bytes);
+    return Noted(cuda::AllocatePinned(num_bytes));
   }
 
   absl::Status Finish() override {
@@ -135,6 +135,12 @@ class CudaBackend final : public Backend {
   void SampleTokens(const SampleTokensArgs& args) override { Run(cuda::SampleTokens, args); }
 
  private:
+  // A device that was lost while nothing ran may be asked for memory before anything else.
+  absl::StatusOr<Buffer> Noted(absl::StatusOr<Buffer> allocated) {
+    if (absl::IsInternal(allocated.status())) failed_ = true;
+    return allocated;
+  }
+
   template <typename Args>
   void Run(void (*operation)(cuda::Context&, const Args&), const Args& args) {
     context_.Use();

@@ -14,7 +14,8 @@
 namespace tramontane::cuda {
 namespace {
 
-// Which addresses are kernels' memory. Buffers may outlive their backend, so this is the process's.
+// Which addresses are kernels' memory, and of which device. Buffers may outlive their backend, so
+// this is the process's.
 class Ranges {
  public:
   static Ranges& Get() {
@@ -22,27 +23,42 @@ class Ranges {
     return *ranges;
   }
 
+  // Of the calling thread's current device.
   void Add(const std::byte* begin, size_t size) {
+    int device = 0;
+    (void)cudaGetDevice(&device);
     const std::lock_guard<std::mutex> lock(mutex_);
-    size_of_[begin] = size;
+    ranges_[begin] = {size, device};
   }
 
+  // Makes its device the calling thread's current one, as whoever frees it must: the runtime would
+  // set up another device for a thread that has none, which may be somebody else's.
   void Remove(const std::byte* begin) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    size_of_.erase(begin);
+    std::unique_lock<std::mutex> lock(mutex_);
+    const auto found = ranges_.find(begin);
+    if (found == ranges_.end()) return;
+    const int device = found->second.device;
+    ranges_.erase(found);
+    lock.unlock();
+    (void)cudaSetDevice(device);
   }
 
   bool Contains(const std::byte* bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    auto after = size_of_.upper_bound(bytes);
-    if (after == size_of_.begin()) return false;
+    auto after = ranges_.upper_bound(bytes);
+    if (after == ranges_.begin()) return false;
     --after;
-    return static_cast<size_t>(bytes - after->first) < after->second;
+    return static_cast<size_t>(bytes - after->first) < after->second.size;
   }
 
  private:
+  struct Range {
+    size_t size;
+    int device;
+  };
+
   std::mutex mutex_;
-  std::map<const std::byte*, size_t, std::less<>> size_of_ ABSL_GUARDED_BY(mutex_);
+  std::map<const std::byte*, Range, std::less<>> ranges_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Frees wait for what has reached the stream. Calls that are only listed, for a graph, have not:
@@ -57,12 +73,15 @@ void ReleasePinned(std::byte* bytes, size_t) {
   (void)cudaFreeHost(bytes);
 }
 
+// INTERNAL: memory is not what is missing; the device may be lost.
+absl::Status AllocationFailed(size_t num_bytes, cudaError_t error) {
+  return absl::InternalError(absl::StrCat(
+      "allocating ", num_bytes, " bytes for the CUDA device: ", cudaGetErrorString(error)));
+}
+
 absl::Status OutOfDeviceMemory(size_t num_bytes, cudaError_t error) {
   (void)cudaGetLastError();
-  if (error != cudaErrorMemoryAllocation) {
-    return absl::InternalError(absl::StrCat(
-        "allocating ", num_bytes, " bytes on the CUDA device: ", cudaGetErrorString(error)));
-  }
+  if (error != cudaErrorMemoryAllocation) return AllocationFailed(num_bytes, error);
   size_t free_bytes = 0, total_bytes = 0;
   (void)cudaMemGetInfo(&free_bytes, &total_bytes);
   return absl::ResourceExhaustedError(absl::StrCat(
@@ -95,6 +114,7 @@ absl::StatusOr<Buffer> AllocatePinned(size_t num_bytes) {
       cudaHostAlloc(&bytes, num_bytes, cudaHostAllocMapped | cudaHostAllocPortable);
   if (error != cudaSuccess) {
     (void)cudaGetLastError();
+    if (error != cudaErrorMemoryAllocation) return AllocationFailed(num_bytes, error);
     return absl::ResourceExhaustedError(absl::StrCat(
         "expected ", num_bytes, " bytes of pinned memory, found that there are not that many (",
         cudaGetErrorString(error), "); raise the limit of locked memory, or stop other processes"));

@@ -11,8 +11,9 @@
 namespace tramontane::cuda {
 
 // Both give zeros, on the calling thread's current device, aligned to 64 bytes or more, and
-// RESOURCE_EXHAUSTED with needed and free bytes. 0 bytes is an empty buffer. The zeros of device
-// memory are written ahead of what is queued on any stream later.
+// RESOURCE_EXHAUSTED with needed and free bytes, or INTERNAL where it is not memory that is
+// missing. They may be freed by any thread, whose current device is theirs then. 0 bytes is an
+// empty buffer. The zeros of device memory are written ahead of what is queued on any stream later.
 absl::StatusOr<Buffer> AllocateDevice(size_t num_bytes);
 absl::StatusOr<Buffer> AllocatePinned(size_t num_bytes);
 

@@ -77,6 +77,39 @@ TEST_F(EmulatedMachineTest, AnOldDeviceIsRefusedByItsComputeCapability) {
   EXPECT_THAT(std::string(Create().message()), HasSubstr("8.0 or later, found 7.5 (emulated"));
 }
 
+TEST_F(EmulatedMachineTest, MemoryIsFreedOnItsOwnDeviceByAnyThread) {
+  EmulatedMachine machine;
+  machine.num_devices = 2;
+  EmulateMachine(machine);
+  auto backend = CreateCudaBackend({DType::kBF16, 1});
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  absl::StatusOr<Buffer> own = (*backend)->Allocate(100);
+  absl::StatusOr<Buffer> shared = (*backend)->AllocateShared(100);
+  ASSERT_TRUE(own.ok() && shared.ok());
+  // Of a thread that has set no device; the emulation checks the one that it frees on.
+  std::thread([own = *std::move(own), shared = *std::move(shared)] {}).join();
+}
+
+TEST_F(EmulatedMachineTest, ADeviceThatIsLostWhileNothingRunsIsNoticedByWhoAsksForMemory) {
+  for (const bool shared : {false, true}) {
+    EmulateMachine({});
+    const auto backend = CreateCudaBackend({DType::kBF16, 0});
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    const auto allocate = [&] {
+      return (shared ? (*backend)->AllocateShared(100) : (*backend)->Allocate(100)).status();
+    };
+    EmulatedMachine machine;
+    machine.allocation_error = cudaErrorMemoryAllocation;
+    EmulateMachine(machine);
+    EXPECT_EQ(allocate().code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_FALSE((*backend)->failed());
+    machine.allocation_error = cudaErrorLaunchFailure;
+    EmulateMachine(machine);
+    EXPECT_EQ(allocate().code(), absl::StatusCode::kInternal);
+    EXPECT_TRUE((*backend)->failed());
+  }
+}
+
 TEST_F(EmulatedMachineTest, ADeviceThatIsNotThereIsAnInvalidArgument) {
   EXPECT_EQ(Create(1).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Create(-1).code(), absl::StatusCode::kInvalidArgument);

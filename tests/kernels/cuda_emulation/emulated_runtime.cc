@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <utility>
 
@@ -25,6 +26,7 @@ struct Machine {
   DeviceArena arena ABSL_GUARDED_BY(mutex){kMemoryBytes};
   size_t max_bytes ABSL_GUARDED_BY(mutex) = kMemoryBytes;
   int num_allocations ABSL_GUARDED_BY(mutex) = 0;
+  std::map<const void*, int> device_of ABSL_GUARDED_BY(mutex);  // allocations of either kind
   EmulatedMachine properties ABSL_GUARDED_BY(mutex);
 };
 
@@ -63,6 +65,22 @@ cudaError_t Flush() {
   return cudaSuccess;
 }
 
+thread_local int current_device = 0;
+
+void NoteAllocation(const void* bytes) {
+  const LockedMachine machine;
+  ++machine->num_allocations;
+  machine->device_of[bytes] = current_device;
+}
+
+// The runtime would make a context on another device, and may fail for it.
+void CheckDevice(const void* bytes) {
+  const LockedMachine machine;
+  const auto found = machine->device_of.find(bytes);
+  TRAMONTANE_CHECK(found != machine->device_of.end() && found->second == current_device);
+  machine->device_of.erase(found);
+}
+
 }  // namespace
 
 void EmulatedEnqueue(std::function<void()> work) {
@@ -74,13 +92,16 @@ void EmulateMachine(const EmulatedMachine& properties) { LockedMachine()->proper
 
 cudaError_t cudaMalloc(void** bytes, size_t size) {
   const LockedMachine machine;
+  if (machine->properties.allocation_error != cudaSuccess) {
+    return machine->properties.allocation_error;
+  }
   const size_t allocated = machine->arena.allocated();
   if (allocated > machine->max_bytes || size > machine->max_bytes - allocated) {
     return cudaErrorMemoryAllocation;
   }
   *bytes = machine->arena.Allocate(size);
   if (*bytes == nullptr) return cudaErrorMemoryAllocation;
-  ++machine->num_allocations;
+  NoteAllocation(*bytes);
   const DeviceArena::Access access(machine->arena, *bytes, size);
   std::memset(*bytes, 0xff, size);  // what is read unwritten is noticed
   return cudaSuccess;
@@ -89,20 +110,25 @@ cudaError_t cudaMalloc(void** bytes, size_t size) {
 cudaError_t cudaFree(void* bytes) {
   const LockedMachine machine;
   Flush();
-  if (bytes != nullptr) machine->arena.Free(bytes);
+  if (bytes == nullptr) return cudaSuccess;
+  CheckDevice(bytes);
+  machine->arena.Free(bytes);
   return cudaSuccess;
 }
 
 cudaError_t cudaHostAlloc(void** bytes, size_t size, unsigned) {
+  const cudaError_t error = LockedMachine()->properties.allocation_error;
+  if (error != cudaSuccess) return error;
   *bytes = std::aligned_alloc(256, tramontane::RoundUp(size, 256));
   TRAMONTANE_CHECK(*bytes != nullptr);
   std::memset(*bytes, 0xff, size);
-  ++LockedMachine()->num_allocations;
+  NoteAllocation(*bytes);
   return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void* bytes) {
   Flush();
+  if (bytes != nullptr) CheckDevice(bytes);
   std::free(bytes);
   return cudaSuccess;
 }
@@ -128,7 +154,14 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaSetDevice(int device) {
+  current_device = device;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
 cudaError_t cudaGetDeviceCount(int* count) {
   const LockedMachine machine;
   *count = machine->properties.num_devices;

@@ -63,6 +63,7 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
+  cudaErrorLaunchFailure = 719,
   cudaErrorNotSupported = 801,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDefault };
@@ -135,6 +136,7 @@ struct EmulatedMachine {
   int major = 9, minor = 0;
   int driver = 13000;
   cudaError_t count_error = cudaSuccess;
+  cudaError_t allocation_error = cudaSuccess;  // of all allocations
 };
 void EmulateMachine(const EmulatedMachine& machine);
 
@@ -151,7 +153,8 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function,
                                 void** parameters);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
-cudaError_t cudaSetDevice(int device);
+cudaError_t cudaSetDevice(int device);  // the calling thread's
+cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaDriverGetVersion(int* version);
