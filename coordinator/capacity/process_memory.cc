@@ -103,7 +103,8 @@ ProcessMemory ExpertWorkerMemory(const CapacityRequest& request, const ExpertBlo
 
   const int64_t scratch =
       cpu::GemmScratchBytes(Threads(request.expert_threads)) +
-      merged_pairs * cpu::ActivatedRowBytes(model.intermediate_size, request.compute_dtype);
+      std::min(merged_pairs, cpu::kMaxActivatedRows) *
+          cpu::ActivatedRowBytes(model.intermediate_size, request.compute_dtype);
   return {{{kWeightsItem, weights},
            {kBatchesItem, received + answers + idle_answers + gathered},
            {kScratchItem, scratch},

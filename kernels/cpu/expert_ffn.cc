@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <vector>
 
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/memory_size.h"
 #include "kernels/cpu/operations.h"
 
 namespace tramontane::cpu {
@@ -32,9 +34,8 @@ struct Activations {
   std::byte* bytes = nullptr;
 };
 
-}  // namespace
-
-void ExpertFfn(Context& context, const ExpertFfnArgs& args) {
+// At most kMaxActivatedRows rows.
+void RunRows(Context& context, const ExpertFfnArgs& args) {
   const Activations activations(context, args);
   const auto activated_row = [&](size_t g, int64_t row) {
     return activations.bytes + activations.first_byte[g] +
@@ -76,6 +77,29 @@ void ExpertFfn(Context& context, const ExpertFfnArgs& args) {
                             context.compute_dtype);
     }
   });
+}
+
+}  // namespace
+
+void ExpertFfn(Context& context, const ExpertFfnArgs& args) {
+  constexpr size_t kMaxRows = kMaxActivatedRows;
+  const size_t element_bytes = DTypeSize(context.compute_dtype);
+  std::vector<ExpertRows> some;
+  size_t num_rows = 0;
+  for (ExpertRows group : args.groups) {
+    while (!group.input.empty()) {
+      const size_t count = std::min(group.input.size(), kMaxRows - num_rows);
+      some.push_back({group.expert, group.input.first(count), group.output});
+      group.input = group.input.subspan(count);
+      group.output += count * static_cast<size_t>(group.expert->hidden_size()) * element_bytes;
+      num_rows += count;
+      if (num_rows < kMaxRows) continue;
+      RunRows(context, {some});
+      some.clear();
+      num_rows = 0;
+    }
+  }
+  if (num_rows > 0) RunRows(context, {some});
 }
 
 }  // namespace tramontane::cpu

@@ -44,6 +44,9 @@ constexpr int64_t ActivatedRowBytes(int64_t intermediate_size, DType compute_dty
   return (intermediate_size * static_cast<int64_t>(DTypeSize(compute_dtype)) + 63) / 64 * 64;
 }
 
+// Rows of that kind that are held at once: more are computed a part after the other.
+inline constexpr int64_t kMaxActivatedRows = 8'192;
+
 // Rows whose sums a thread of a matrix product keeps at once: 64 KiB of the L2 cache.
 inline constexpr int64_t kMaxRowsAtOnce = 256;
 // Scratch for the sums of a matrix product.
