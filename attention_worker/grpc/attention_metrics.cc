@@ -22,6 +22,10 @@ AttentionMetrics::AttentionMetrics(std::shared_ptr<prometheus::Registry> registr
                                    int num_experts)
     : registry_(std::move(registry)),
       num_experts_(num_experts),
+      hop_failures_(*registry_, "tramontane_expert_hop_failures_total",
+                    "Batches that an expert worker did not answer with rows."),
+      set_aside_(*registry_, "tramontane_expert_workers_set_aside_total",
+                 "Times that an expert worker was set aside until a probe."),
       workers_(*registry_, "tramontane_expert_worker_up",
                "1 where the expert worker is connected and accepted, else 0.") {
   AddExpertMetrics(num_layers);
@@ -65,10 +69,6 @@ void AttentionMetrics::AddHopMetrics() {
   hop_network_ = &hop.Add({{"phase", "network"}}, HopBuckets());
   hop_queue_ = &hop.Add({{"phase", "queue"}}, HopBuckets());
   hop_compute_ = &hop.Add({{"phase", "compute"}}, HopBuckets());
-  hop_failures_ = &prometheus::BuildCounter()
-                       .Name("tramontane_expert_hop_failures_total")
-                       .Help("Batches that an expert worker did not answer with rows.")
-                       .Register(*registry_);
 }
 
 void AttentionMetrics::AddFailureMetrics() {
@@ -76,10 +76,6 @@ void AttentionMetrics::AddFailureMetrics() {
                   .Name("tramontane_expert_retries_total")
                   .Help("Batches whose rows went to another worker, or to the same once more.")
                   .Register(*registry_);
-  set_aside_ = &prometheus::BuildCounter()
-                    .Name("tramontane_expert_workers_set_aside_total")
-                    .Help("Times that an expert worker was set aside until a probe.")
-                    .Register(*registry_);
   hedges_ = AddCounter(*registry_, "tramontane_expert_hedges_total",
                        "Batches whose rows a second worker got for the sake of the tail.");
   late_answers_ = AddCounter(*registry_, "tramontane_expert_late_answers_total",
@@ -93,6 +89,12 @@ void AttentionMetrics::AddFailureMetrics() {
                                 "From the sending of a batch that failed to the last answer of its "
                                 "layer, where the layer succeeded.",
                                 LatencyBuckets());
+}
+
+void AttentionMetrics::RemoveWorker(const std::string& worker) {
+  workers_.Remove(worker);
+  hop_failures_.Remove(worker);
+  set_aside_.Remove(worker);
 }
 
 void AttentionMetrics::SetMissingExperts(int64_t num_missing) {
@@ -113,10 +115,7 @@ void AttentionMetrics::OnRouted(int layer, std::span<const int64_t> tokens_per_e
 void AttentionMetrics::OnHop(std::string_view worker_address, int /*layer*/,
                              const absl::Status& status, const HopTiming& timing) {
   if (!status.ok()) {
-    hop_failures_
-        ->Add({{"worker", std::string(worker_address)},
-               {"status", absl::StatusCodeToString(status.code())}})
-        .Increment();
+    hop_failures_.Count(std::string(worker_address), status.code());
     return;
   }
   hop_serialize_->Observe(absl::ToDoubleSeconds(timing.serialize));
@@ -131,10 +130,7 @@ void AttentionMetrics::OnRetry(std::string_view /*worker_address*/, int /*layer*
 }
 
 void AttentionMetrics::OnSetAside(std::string_view worker_address, const absl::Status& reason) {
-  set_aside_
-      ->Add({{"worker", std::string(worker_address)},
-             {"status", absl::StatusCodeToString(reason.code())}})
-      .Increment();
+  set_aside_.Count(std::string(worker_address), reason.code());
 }
 
 void AttentionMetrics::OnHedge(std::string_view /*worker_address*/, int /*layer*/) {

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "attention_worker/grpc/expert_load.h"
+#include "attention_worker/grpc/worker_failures.h"
 #include "attention_worker/grpc/worker_up.h"
 #include "attention_worker/step_observer.h"
 
@@ -31,7 +32,7 @@ class AttentionMetrics final : public StepObserver {
 
   // Expert workers, by address.
   void SetWorkerUp(const std::string& worker, bool up) { workers_.Set(worker, up); }
-  void RemoveWorker(const std::string& worker) { workers_.Remove(worker); }
+  void RemoveWorker(const std::string& worker);
   // Of num_layers * num_experts, how many have no worker.
   void SetMissingExperts(int64_t num_missing);
 
@@ -63,9 +64,9 @@ class AttentionMetrics final : public StepObserver {
   prometheus::Histogram* hop_network_;
   prometheus::Histogram* hop_queue_;
   prometheus::Histogram* hop_compute_;
-  prometheus::Family<prometheus::Counter>* hop_failures_;
+  WorkerFailures hop_failures_;
   prometheus::Family<prometheus::Counter>* retries_;
-  prometheus::Family<prometheus::Counter>* set_aside_;
+  WorkerFailures set_aside_;
   prometheus::Counter* hedges_;
   prometheus::Counter* late_answers_;
   prometheus::Gauge* waiting_;

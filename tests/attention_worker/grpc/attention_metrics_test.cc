@@ -70,7 +70,11 @@ TEST_F(AttentionMetricsTest, WorkersComeAndGo) {
   metrics_.SetWorkerUp("w:1", true);
   metrics_.SetWorkerUp("w:1", false);
   EXPECT_EQ(MetricValue(*registry_, "tramontane_expert_worker_up", {{"worker", "w:1"}}), 0);
+  metrics_.OnHop("w:1", 0, absl::UnavailableError("gone"), HopTiming());
+  metrics_.OnSetAside("w:1", absl::UnavailableError("gone"));
   metrics_.RemoveWorker("w:1");
+  EXPECT_EQ(MetricFamilies(*registry_)["tramontane_expert_hop_failures_total"].size(), 0u);
+  EXPECT_EQ(MetricFamilies(*registry_)["tramontane_expert_workers_set_aside_total"].size(), 0u);
   EXPECT_EQ(MetricFamilies(*registry_)["tramontane_expert_worker_up"].size(), 0u);
 }
 
