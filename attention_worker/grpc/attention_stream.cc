@@ -47,11 +47,11 @@ AttentionStream::NextSteps AttentionStream::Plan() {
   if (!reading_ && !handling_ && !ending_ &&
       unanswered_ + static_cast<int>(answers_.size()) < kMaxUnanswered) {
     reading_ = true;
-    read_starting_ = true;
+    ++reads_starting_;
     steps.read = true;
   }
   // A read in progress does not keep the stream from finishing, but none may start after that.
-  if (ending_ && !read_starting_ && !handling_ && !writing_ && answers_.empty() &&
+  if (ending_ && reads_starting_ == 0 && !handling_ && !writing_ && answers_.empty() &&
       (unanswered_ == 0 || abandoned_)) {
     finished_ = true;
     steps.finish = true;
@@ -70,7 +70,7 @@ void AttentionStream::Perform(NextSteps steps) {
     if (!steps.read) return;
     StartRead(&incoming_);
     const std::lock_guard<std::mutex> lock(mutex_);
-    read_starting_ = false;
+    --reads_starting_;
     steps = Plan();
   }
 }

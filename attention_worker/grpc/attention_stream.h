@@ -82,8 +82,10 @@ class AttentionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, g
   std::deque<v1::AttentionAnswer> answers_ ABSL_GUARDED_BY(mutex_);  // to write
   uint64_t state_revision_ ABSL_GUARDED_BY(mutex_) = 0;              // of the last one to write
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
-  bool read_starting_ ABSL_GUARDED_BY(mutex_) = false;  // planned, StartRead not yet called
-  bool handling_ ABSL_GUARDED_BY(mutex_) = false;       // OnRequest runs
+  // Planned, and StartRead has not returned. One at a time is read, but there may be two of these:
+  // the next read may be planned, by another thread, before the last one's StartRead has returned.
+  int reads_starting_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool handling_ ABSL_GUARDED_BY(mutex_) = false;  // OnRequest runs
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;     // read no more
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;  // finish without waiting for answers

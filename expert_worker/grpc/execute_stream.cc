@@ -85,11 +85,11 @@ ExecuteStream::NextSteps ExecuteStream::Plan() {
   if (!reading_ && !handling_ && !ending_ &&
       unanswered < static_cast<size_t>(options_.max_outstanding_batches)) {
     reading_ = true;
-    read_starting_ = true;
+    ++reads_starting_;
     steps.read = true;
   }
   // A read in progress does not keep the stream from finishing, but none may start after that.
-  if (ending_ && !read_starting_ && !handling_ && !writing_ && unanswered == 0) {
+  if (ending_ && reads_starting_ == 0 && !handling_ && !writing_ && unanswered == 0) {
     finished_ = true;
     steps.finish = true;
     steps.status = final_status_;
@@ -104,7 +104,7 @@ void ExecuteStream::Perform(NextSteps steps) {
     if (!steps.read) return;
     StartRead(&incoming_);
     const std::lock_guard<std::mutex> lock(mutex_);
-    read_starting_ = false;
+    --reads_starting_;
     steps = Plan();
   }
 }

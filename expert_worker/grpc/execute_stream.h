@@ -91,8 +91,10 @@ class ExecuteStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       ABSL_GUARDED_BY(mutex_);
   std::deque<grpc::ByteBuffer> answers_ ABSL_GUARDED_BY(mutex_);  // to write
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
-  bool read_starting_ ABSL_GUARDED_BY(mutex_) = false;  // planned, StartRead not yet called
-  bool handling_ ABSL_GUARDED_BY(mutex_) = false;       // a message was read and is being submitted
+  // Planned, and StartRead has not returned. One at a time is read, but there may be two of these:
+  // the next read may be planned, by another thread, before the last one's StartRead has returned.
+  int reads_starting_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool handling_ ABSL_GUARDED_BY(mutex_) = false;  // a message was read and is being submitted
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // read no more; finish when nothing is left
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // the peer is gone: write no more
