@@ -262,6 +262,10 @@ void ExpertExecutor::Submit(ExpertTask task, Done done) {
   impl_->changed.notify_all();
 }
 
+void ExpertExecutor::CountRefused(const absl::Status& status) {
+  impl_->observer->OnBatch(status, absl::ZeroDuration(), absl::ZeroDuration());
+}
+
 void ExpertExecutor::AnswerCancelled() {
   std::vector<QueuedTask> cancelled;
   {

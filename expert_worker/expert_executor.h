@@ -69,6 +69,9 @@ class ExpertExecutor {
   // INTERNAL for an expert that gives a row that is not finite.
   void Submit(ExpertTask task, Done done);
 
+  // Tells the observer of a batch that was refused before it could be a task.
+  void CountRefused(const absl::Status& status);
+
   // Answers queued tasks whose `cancelled` is set, so that their places are free before their turn.
   void AnswerCancelled();
 

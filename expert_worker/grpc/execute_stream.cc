@@ -142,6 +142,7 @@ void ExecuteStream::HandleBatch(absl::Time received) {
     return;
   }
   if (!decoded.ok()) {
+    executor_->CountRefused(decoded);
     QueueMessage(ErrorMessage(batch.batch_id, decoded));
     return;
   }

@@ -366,5 +366,22 @@ TEST_P(ExpertServiceTest, CountsRowsAndBatches) {
   server_.reset();  // before `metrics`, which its executor calls
 }
 
+TEST_P(ExpertServiceTest, CountsBatchesThatItRefusesBeforeTheyAreTasks) {
+  auto registry = std::make_shared<prometheus::Registry>();
+  const absl::StatusOr<ExpertSet> set = ExpertSet::Parse("0-3", 2, 8);
+  ASSERT_TRUE(set.ok());
+  ExpertWorkerMetrics metrics(registry, *set);
+  Connect({}, &metrics);
+  v1::ExpertBatch bad = SomeBatch(1);
+  bad.set_num_rows(7);
+  ASSERT_TRUE(stream_->Write(bad));
+  EXPECT_EQ(Read().status_code(), 3u);
+  const std::string text = prometheus::TextSerializer().Serialize(registry->Collect());
+  EXPECT_THAT(text,
+              HasSubstr("tramontane_expert_worker_batches_total{code=\"INVALID_ARGUMENT\"} 1"));
+  EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_batches_total{code=\"OK\"} 0"));
+  server_.reset();  // before `metrics`, which its executor calls
+}
+
 }  // namespace
 }  // namespace tramontane
