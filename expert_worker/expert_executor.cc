@@ -67,6 +67,9 @@ struct ExpertExecutor::Impl {
         batch(hosted, &buffers) {}
 
   void Run();
+  // Returns when this thread may compute and a task waits, or it is time to stop. Frees the
+  // answers' memory when no task has come for a while, also none that was computed inline.
+  void WaitForTask(std::unique_lock<std::mutex>& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // Returns when a merge shall be taken; false: stopping, and nothing is queued.
   bool WaitForMerge(std::unique_lock<std::mutex>& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // Takes a merge to be computed by this thread.
@@ -94,6 +97,10 @@ struct ExpertExecutor::Impl {
   // A thread has what is not guarded below: to compute, or to free memory.
   bool computing ABSL_GUARDED_BY(mutex) = false;
   int answering ABSL_GUARDED_BY(mutex) = 0;  // other threads that answer what was in the queue
+  // Since when there is nothing to compute, as far as is known: when the last inline task came, or
+  // this thread's last merge was answered.
+  absl::Time idle_since ABSL_GUARDED_BY(mutex);
+  bool resting ABSL_GUARDED_BY(mutex) = true;  // no memory was taken since it was last freed
   bool draining ABSL_GUARDED_BY(mutex) = false;
   bool abandoning ABSL_GUARDED_BY(mutex) = false;  // answer what is queued without computing it
   bool stopping ABSL_GUARDED_BY(mutex) = false;
@@ -118,12 +125,14 @@ void ExpertExecutor::Impl::Run() {
     lock.unlock();
     Execute(refused);
     Release(lock);
+    idle_since = absl::Now();
   }
 }
 
 void ExpertExecutor::Impl::Take() {
   queue.TakeMerge(&merge);
   computing = true;
+  resting = false;
   observer->OnQueueDepth(queue.size());
 }
 
@@ -139,19 +148,31 @@ bool ExpertExecutor::Impl::TakesInline(size_t num_pairs) const {
          !computing && !draining && options.merge_linger == absl::ZeroDuration();
 }
 
-bool ExpertExecutor::Impl::WaitForMerge(std::unique_lock<std::mutex>& lock) {
-  const auto work = [this] { return !computing && (stopping || !queue.empty()); };
-  if (!changed.wait_for(lock, WaitTime(options.free_answers_after), work) && !computing) {
+void ExpertExecutor::Impl::WaitForTask(std::unique_lock<std::mutex>& lock) {
+  while (computing || (queue.empty() && !stopping)) {
+    if (computing || resting) {
+      changed.wait(lock);
+      continue;
+    }
+    const absl::Duration left = idle_since + options.free_answers_after - absl::Now();
+    if (left > absl::ZeroDuration()) {
+      changed.wait_for(lock, WaitTime(left));
+      continue;
+    }
     computing = true;
+    resting = true;
     lock.unlock();
     buffers.Rest();
     lock.lock();
     computing = false;
     changed.notify_all();
   }
-  // A task that is cancelled meanwhile may leave the queue empty again.
+}
+
+bool ExpertExecutor::Impl::WaitForMerge(std::unique_lock<std::mutex>& lock) {
+  // A task that is cancelled while it lingers may leave the queue empty again.
   for (;;) {
-    changed.wait(lock, work);
+    WaitForTask(lock);
     if (queue.empty()) return false;
     if (draining || queue.HasFullMerge()) return true;
     const absl::Time now = absl::Now();
@@ -243,6 +264,7 @@ void ExpertExecutor::Submit(ExpertTask task, Done done) {
       full = refused.has_value();
       if (full) ++impl_->answering;
       if (!full && impl_->TakesInline(num_pairs)) {
+        impl_->idle_since = received;
         impl_->Take();
         lock.unlock();
         impl_->Execute(absl::OkStatus());

@@ -30,7 +30,7 @@ struct ExpertExecutorOptions {
   int max_inline_rows = 2;
   // Of memory for answers that is kept for the next ones…
   size_t max_idle_answer_bytes = size_t{64} << 20;
-  // … until no task has come for so long, or for a minute.
+  // … until no task has come for so long.
   absl::Duration free_answers_after = absl::Seconds(5);
 };
 

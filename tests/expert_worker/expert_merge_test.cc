@@ -287,5 +287,26 @@ TEST_F(ExpertMergeTest, IdleAnswerMemoryIsKeptForAWhileThenFreed) {
   while (executor.idle_answer_bytes() != 0) std::this_thread::yield();
 }
 
+// Also where the executor's own thread has had nothing to do since it freed the last.
+TEST_F(ExpertMergeTest, IdleMemoryOfInlineAnswersIsFreedToo) {
+  options_.free_answers_after = absl::Milliseconds(1);
+  ExpertExecutor executor(experts_.get(), nullptr, options_);
+  const std::vector<std::byte> row = MakeRows(1, kHiddenSize, DType::kBF16, 1);
+  for (int num_inline = 0; num_inline < 3;) {
+    std::atomic<size_t> kept = 0;
+    Awaited<std::thread::id> answered;
+    executor.Submit(MakeTask(*experts_, row, 0, {3}, {{0}}),
+                    [&](absl::StatusOr<ExpertTaskResult> result) {
+                      result = absl::CancelledError();  // lets go of the rows
+                      kept = executor.idle_answer_bytes();
+                      answered.Set(std::this_thread::get_id());
+                    });
+    // Not inline where the thread has not yet come back from freeing.
+    if (answered.Wait() == std::this_thread::get_id()) ++num_inline;
+    EXPECT_GT(kept, 0u);
+    while (executor.idle_answer_bytes() != 0) std::this_thread::yield();
+  }
+}
+
 }  // namespace
 }  // namespace tramontane
