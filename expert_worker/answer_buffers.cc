@@ -25,20 +25,28 @@ class AnswerBuffers::Shelf {
  public:
   explicit Shelf(size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) {}
 
-  // Null where none of that size is idle.
+  // Null where none of that size is idle; it counts as lent all the same.
   OwnedBuffer Take(size_t size) {
     const std::lock_guard<std::mutex> lock(mutex_);
     resting_ = false;
+    lent_bytes_ += size;
     Size& shelved = OfSize(size);
     shelved.last_used = ++uses_;
     if (shelved.idle.empty()) return nullptr;
     return PopFrom(shelved);
   }
 
+  // Of one that could not be had.
+  void Forget(size_t size) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    lent_bytes_ -= size;
+  }
+
   void PutBack(OwnedBuffer buffer) {
     std::vector<OwnedBuffer> freed;  // after the lock is released
     const std::lock_guard<std::mutex> lock(mutex_);
     const size_t size = buffer->size();
+    lent_bytes_ -= size;
     if (resting_ || size > max_idle_bytes_) {
       freed.push_back(std::move(buffer));
       return;
@@ -59,6 +67,11 @@ class AnswerBuffers::Shelf {
   size_t idle_bytes() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     return idle_bytes_;
+  }
+
+  size_t lent_bytes() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return lent_bytes_;
   }
 
  private:
@@ -95,6 +108,7 @@ class AnswerBuffers::Shelf {
   mutable std::mutex mutex_;
   std::array<Size, kNumSizes> sizes_ ABSL_GUARDED_BY(mutex_);
   size_t idle_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t lent_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
   bool resting_ ABSL_GUARDED_BY(mutex_) = false;
 };
@@ -111,7 +125,10 @@ absl::StatusOr<std::shared_ptr<Buffer>> AnswerBuffers::Take(size_t num_bytes) {
   OwnedBuffer buffer = shelf_->Take(size);
   if (buffer == nullptr) {
     absl::StatusOr<Buffer> allocated = backend_->AllocateShared(size);
-    if (!allocated.ok()) return allocated.status();
+    if (!allocated.ok()) {
+      shelf_->Forget(size);
+      return allocated.status();
+    }
     buffer = std::make_unique<Buffer>(*std::move(allocated));
   }
   return std::shared_ptr<Buffer>(buffer.release(), [shelf = shelf_](Buffer* returned) {
@@ -122,5 +139,7 @@ absl::StatusOr<std::shared_ptr<Buffer>> AnswerBuffers::Take(size_t num_bytes) {
 void AnswerBuffers::Rest() { shelf_->Rest(); }
 
 size_t AnswerBuffers::idle_bytes() const { return shelf_->idle_bytes(); }
+
+size_t AnswerBuffers::lent_bytes() const { return shelf_->lent_bytes(); }
 
 }  // namespace tramontane

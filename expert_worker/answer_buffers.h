@@ -30,6 +30,8 @@ class AnswerBuffers {
   void Rest();
 
   size_t idle_bytes() const;
+  // Of what was taken and has not come back.
+  size_t lent_bytes() const;
 
  private:
   class Shelf;

@@ -327,4 +327,6 @@ int ExpertExecutor::queued_batches() const {
 
 size_t ExpertExecutor::idle_answer_bytes() const { return impl_->buffers.idle_bytes(); }
 
+size_t ExpertExecutor::lent_answer_bytes() const { return impl_->buffers.lent_bytes(); }
+
 }  // namespace tramontane

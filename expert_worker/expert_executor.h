@@ -16,6 +16,11 @@ namespace tramontane {
 struct ExpertExecutorOptions {
   int max_queued_batches = 64;
   int max_batch_rows = 65'536;  // (row, expert) pairs in one task
+  // Of one stream's batches that are not yet answered, with the answers' rows, and of its answers
+  // that wait to be written. With so many, the service reads no more of it, whose peer then holds
+  // at most this and one batch, and its answer, of the worker's memory. A prefill of 2,048 tokens
+  // takes 48 MiB a layer where rows have 8 KiB and a token two experts.
+  size_t max_stream_bytes = size_t{256} << 20;
   // (row, expert) pairs in tasks that are computed together. With that many, 128 for each of 8
   // experts, weights are read in a small part of the time that arithmetic takes; more would only
   // make the other layers' tasks wait.
@@ -83,6 +88,8 @@ class ExpertExecutor {
   int queued_batches() const;
   // Memory that waits for answers.
   size_t idle_answer_bytes() const;
+  // Memory of answers that are computed or not yet let go of.
+  size_t lent_answer_bytes() const;
 
  private:
   struct Impl;

@@ -81,20 +81,28 @@ ExecuteStream::NextSteps ExecuteStream::Plan() {
     writing_ = true;
     steps.write = true;
   }
-  const size_t unanswered = outstanding_.size() + answers_.size();
-  if (!reading_ && !handling_ && !ending_ &&
-      unanswered < static_cast<size_t>(options_.max_outstanding_batches)) {
+  if (!reading_ && !handling_ && !ending_ && MayHoldMore()) {
     reading_ = true;
     ++reads_starting_;
     steps.read = true;
   }
   // A read in progress does not keep the stream from finishing, but none may start after that.
-  if (ending_ && reads_starting_ == 0 && !handling_ && !writing_ && unanswered == 0) {
+  if (ending_ && reads_starting_ == 0 && !handling_ && !writing_ && outstanding_.empty() &&
+      answers_.empty()) {
     finished_ = true;
     steps.finish = true;
     steps.status = final_status_;
   }
   return steps;
+}
+
+bool ExecuteStream::MayHoldMore() const {
+  const size_t unanswered = outstanding_.size() + answers_.size();
+  if (unanswered >= static_cast<size_t>(options_.max_outstanding_batches)) return false;
+  size_t held_bytes = outgoing_.Length();
+  for (const auto& [id, batch] : outstanding_) held_bytes += batch.held_bytes;
+  for (const grpc::ByteBuffer& answer : answers_) held_bytes += answer.Length();
+  return held_bytes < options_.max_held_bytes;
 }
 
 void ExecuteStream::Perform(NextSteps steps) {
@@ -156,11 +164,14 @@ void ExecuteStream::Submit(WireExpertBatch batch, std::vector<Piece> rows,
                            std::shared_ptr<ReceivedMessage> message, absl::Time received) {
   const uint64_t id = batch.batch_id;
   const DType dtype = *batch.row_dtype;
+  const size_t row_bytes = static_cast<size_t>(options_.limits.hidden_size) * DTypeSize(dtype);
+  size_t held_bytes = batch.row_indices.size() * row_bytes;
+  for (const Piece& piece : message->pieces()) held_bytes += piece.size();
   auto cancelled = std::make_shared<std::atomic<bool>>(false);
   bool duplicate = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    duplicate = !outstanding_.emplace(id, cancelled).second;
+    duplicate = !outstanding_.try_emplace(id, OutstandingBatch{cancelled, held_bytes}).second;
     if (broken_) cancelled->store(true, std::memory_order_relaxed);
   }
   if (duplicate) {
@@ -168,7 +179,6 @@ void ExecuteStream::Submit(WireExpertBatch batch, std::vector<Piece> rows,
         absl::StrCat("batch_id ", id, " is in flight already; ids are unique in a stream"))));
     return;
   }
-  const size_t row_bytes = static_cast<size_t>(options_.limits.hidden_size) * DTypeSize(dtype);
   // Rows that were copied live as long as the message that the others lie in.
   auto located = std::make_shared<RowPointers>(LocateRows(rows, batch.num_rows, row_bytes));
   ExpertTask task;
@@ -194,7 +204,8 @@ void ExecuteStream::CancelBatches(const std::vector<uint64_t>& batch_ids) {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const uint64_t id : batch_ids) {
       const auto found = outstanding_.find(id);
-      if (found != outstanding_.end()) found->second->store(true, std::memory_order_relaxed);
+      if (found == outstanding_.end()) continue;
+      found->second.cancelled->store(true, std::memory_order_relaxed);
     }
   }
   executor_->AnswerCancelled();
@@ -266,8 +277,8 @@ void ExecuteStream::OnCancel() {
     broken_ = true;
     if (!ending_) final_status_ = grpc::Status::CANCELLED;
     ending_ = true;
-    for (const auto& [id, cancelled] : outstanding_) {
-      cancelled->store(true, std::memory_order_relaxed);
+    for (const auto& [id, batch] : outstanding_) {
+      batch.cancelled->store(true, std::memory_order_relaxed);
     }
     steps = Plan();
   }

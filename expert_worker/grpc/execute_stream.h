@@ -24,9 +24,11 @@ namespace tramontane {
 
 struct ExecuteStreamOptions {
   WireExpertBatchLimits limits;
-  // Batches of one stream that were read and are not yet answered. At the limit the stream is read
-  // no further, so that HTTP/2 flow control holds the peer back.
+  // Batches of one stream that were read and are not yet answered. At either limit the stream is
+  // read no further, so that HTTP/2 flow control holds the peer back.
   int max_outstanding_batches = 128;
+  // Of those batches, with the rows of their answers, and of answers that wait to be written.
+  size_t max_held_bytes = size_t{256} << 20;
   uint64_t stream = 0;  // unique among the executor's streams
 };
 
@@ -65,6 +67,7 @@ class ExecuteStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     grpc::Status status;
   };
   NextSteps Plan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayHoldMore() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Perform(NextSteps steps);
 
   void HandleBatch(absl::Time received);
@@ -85,10 +88,14 @@ class ExecuteStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   grpc::ByteBuffer incoming_;  // belongs to the read in progress
   grpc::ByteBuffer outgoing_;  // belongs to the write in progress
 
+  struct OutstandingBatch {
+    std::shared_ptr<std::atomic<bool>> cancelled;
+    size_t held_bytes;  // the batch and the rows of its answer
+  };
+
   std::mutex mutex_;
-  // Cancel flags of the batches that are not yet answered, by id.
-  std::unordered_map<uint64_t, std::shared_ptr<std::atomic<bool>>> outstanding_
-      ABSL_GUARDED_BY(mutex_);
+  // Not yet answered, by id.
+  std::unordered_map<uint64_t, OutstandingBatch> outstanding_ ABSL_GUARDED_BY(mutex_);
   std::deque<grpc::ByteBuffer> answers_ ABSL_GUARDED_BY(mutex_);  // to write
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   // Planned, and StartRead has not returned. One at a time is read, but there may be two of these:

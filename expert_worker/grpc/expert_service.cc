@@ -107,6 +107,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ExpertService::Exec
   stream_options.limits.max_pairs = static_cast<size_t>(options_.max_batch_rows);
   stream_options.limits.max_groups = static_cast<size_t>(options_.max_batch_rows);
   stream_options.max_outstanding_batches = 2 * options_.max_queued_batches;
+  stream_options.max_held_bytes = options_.max_stream_bytes;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stream_options.stream = ++num_streams_;

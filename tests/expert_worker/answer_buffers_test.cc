@@ -97,6 +97,17 @@ TEST_F(AnswerBuffersTest, FreesEverythingAtRestUntilItIsUsedAgain) {
   EXPECT_EQ(buffers_->idle_bytes(), 4 * kKiB);
 }
 
+TEST_F(AnswerBuffersTest, KnowsWhatIsOut) {
+  std::shared_ptr<Buffer> kept = Take(12 * kKiB);
+  std::shared_ptr<Buffer> too_large_to_keep = Take(100 * kKiB);
+  EXPECT_FALSE(buffers_->Take(SIZE_MAX / 4).ok());
+  EXPECT_EQ(buffers_->lent_bytes(), (16 + 128) * kKiB);
+  kept.reset();
+  EXPECT_EQ(buffers_->lent_bytes(), 128 * kKiB);
+  too_large_to_keep.reset();
+  EXPECT_EQ(buffers_->lent_bytes(), 0u);
+}
+
 TEST_F(AnswerBuffersTest, BuffersOutliveThePool) {
   const std::shared_ptr<Buffer> survivor = Take(8 * kKiB);
   std::memset(survivor->bytes(), 7, survivor->size());

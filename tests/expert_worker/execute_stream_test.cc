@@ -95,5 +95,24 @@ TEST_F(ExecuteStreamTest, DoesNotFinishBetweenTheWriteAndTheReadOfAnAnswer) {
   EXPECT_EQ(call_.num_started_after_finish(), 0);
 }
 
+TEST_F(ExecuteStreamTest, ReadsNoFurtherWhileItHoldsTooManyBytes) {
+  constexpr int kPairs = 100;
+  constexpr size_t kAnswerBytes = kPairs * kHiddenSize * sizeof(float);
+  options_.max_held_bytes = 3 * kAnswerBytes;
+  Start();
+  backend_.Close();
+  // A batch counts before it is computed: two, and their messages, are less than three answers.
+  call_.CompleteRead(Batch(1, kPairs));
+  call_.CompleteRead(Batch(2, kPairs));
+  call_.CompleteRead(Batch(3, kPairs));
+  EXPECT_EQ(call_.num_reads(), 3);
+  backend_.Open();
+  executor_->Drain();
+  // One answer is being written, two wait; with what frames them they are more than three.
+  EXPECT_EQ(call_.num_reads(), 3);
+  stream_->OnWriteDone(true);
+  EXPECT_EQ(call_.num_reads(), 4);
+}
+
 }  // namespace
 }  // namespace tramontane
