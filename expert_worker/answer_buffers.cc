@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
 #include "model/check.h"
 
 namespace tramontane {
@@ -23,17 +24,24 @@ using OwnedBuffer = std::unique_ptr<Buffer>;
 // The idle buffers. Buffers that are out hold on to it.
 class AnswerBuffers::Shelf {
  public:
-  explicit Shelf(size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) {}
+  Shelf(size_t max_idle_bytes, size_t max_lent_bytes)
+      : max_idle_bytes_(max_idle_bytes), max_lent_bytes_(max_lent_bytes) {}
 
-  // Null where none of that size is idle; it counts as lent all the same.
-  OwnedBuffer Take(size_t size) {
+  // Null where none of that size is idle; it counts as lent all the same. RESOURCE_EXHAUSTED where
+  // too much is lent.
+  absl::StatusOr<OwnedBuffer> Take(size_t size) {
     const std::lock_guard<std::mutex> lock(mutex_);
     resting_ = false;
+    if (lent_bytes_ > 0 && size + lent_bytes_ > max_lent_bytes_) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("answers that the worker's peers have not taken hold ", lent_bytes_,
+                       " bytes, and ", size, " more would exceed ", max_lent_bytes_,
+                       "; try again, add replicas or raise --max_answer_mib"));
+    }
     lent_bytes_ += size;
     Size& shelved = OfSize(size);
     shelved.last_used = ++uses_;
-    if (shelved.idle.empty()) return nullptr;
-    return PopFrom(shelved);
+    return shelved.idle.empty() ? nullptr : PopFrom(shelved);
   }
 
   // Of one that could not be had.
@@ -105,6 +113,7 @@ class AnswerBuffers::Shelf {
   }
 
   const size_t max_idle_bytes_;
+  const size_t max_lent_bytes_;
   mutable std::mutex mutex_;
   std::array<Size, kNumSizes> sizes_ ABSL_GUARDED_BY(mutex_);
   size_t idle_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -113,8 +122,8 @@ class AnswerBuffers::Shelf {
   bool resting_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-AnswerBuffers::AnswerBuffers(Backend* backend, size_t max_idle_bytes)
-    : backend_(backend), shelf_(std::make_shared<Shelf>(max_idle_bytes)) {}
+AnswerBuffers::AnswerBuffers(Backend* backend, size_t max_idle_bytes, size_t max_lent_bytes)
+    : backend_(backend), shelf_(std::make_shared<Shelf>(max_idle_bytes, max_lent_bytes)) {}
 
 // What is still out then frees itself.
 AnswerBuffers::~AnswerBuffers() { Rest(); }
@@ -122,7 +131,9 @@ AnswerBuffers::~AnswerBuffers() { Rest(); }
 absl::StatusOr<std::shared_ptr<Buffer>> AnswerBuffers::Take(size_t num_bytes) {
   TRAMONTANE_CHECK(num_bytes <= SIZE_MAX / 2);
   const size_t size = std::bit_ceil(std::max(num_bytes, kMinBytes));
-  OwnedBuffer buffer = shelf_->Take(size);
+  absl::StatusOr<OwnedBuffer> taken = shelf_->Take(size);
+  if (!taken.ok()) return taken.status();
+  OwnedBuffer buffer = *std::move(taken);
   if (buffer == nullptr) {
     absl::StatusOr<Buffer> allocated = backend_->AllocateShared(size);
     if (!allocated.ok()) {

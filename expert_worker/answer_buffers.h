@@ -14,16 +14,18 @@ namespace tramontane {
 
 // Buffers of powers of two bytes that come back when their last owner lets go of them, on whatever
 // thread. At most `max_idle_bytes` of them are kept; beyond that, sizes not used for longest go
-// first. Thread-safe, but for Take, which uses the backend. Buffers may outlive the pool.
+// first. At most `max_lent_bytes` are out, or one buffer of any size. Thread-safe, but for Take,
+// which uses the backend. Buffers may outlive the pool.
 class AnswerBuffers {
  public:
   // `backend`, which allocates, outlives the pool.
-  AnswerBuffers(Backend* backend, size_t max_idle_bytes);
+  AnswerBuffers(Backend* backend, size_t max_idle_bytes, size_t max_lent_bytes);
   ~AnswerBuffers();
   AnswerBuffers(const AnswerBuffers&) = delete;
   AnswerBuffers& operator=(const AnswerBuffers&) = delete;
 
-  // At least `num_bytes`, that hold anything. RESOURCE_EXHAUSTED where memory runs out.
+  // At least `num_bytes`, that hold anything. RESOURCE_EXHAUSTED where memory runs out, or too much
+  // is out.
   absl::StatusOr<std::shared_ptr<Buffer>> Take(size_t num_bytes);
 
   // Frees what is idle, and what comes back before the next Take.

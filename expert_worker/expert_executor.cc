@@ -63,7 +63,7 @@ struct ExpertExecutor::Impl {
         options(opts),
         queue(hosted->config().num_layers, opts.max_queued_batches, opts.max_merged_rows),
         linger(opts.merge_linger, opts.stream_active_for),
-        buffers(hosted->backend(), opts.max_idle_answer_bytes),
+        buffers(hosted->backend(), opts.max_idle_answer_bytes, opts.max_answer_bytes),
         batch(hosted, &buffers) {}
 
   void Run();

@@ -33,6 +33,9 @@ struct ExpertExecutorOptions {
   // A task of at most so many pairs that finds the executor idle is computed by the thread that
   // submits it: a single token's rows need not wait for a thread to wake up. Zero: none is.
   int max_inline_rows = 2;
+  // Of answers that are computed or not yet let go of, of all streams together; beyond that a task
+  // is refused, but where nobody else has any.
+  size_t max_answer_bytes = size_t{4} << 30;
   // Of memory for answers that is kept for the next ones…
   size_t max_idle_answer_bytes = size_t{64} << 20;
   // … until no task has come for so long.
@@ -69,9 +72,9 @@ class ExpertExecutor {
   // another call of Submit or AnswerCancelled: NOT_FOUND for an expert that is not hosted,
   // INVALID_ARGUMENT for indices, sizes or dtype that do not fit or a row that is not finite,
   // RESOURCE_EXHAUSTED when the queue is full and no stream has more in it (it may fill up later:
-  // then the newest tasks of the stream with the most go) or memory runs out, UNAVAILABLE after
-  // Drain, DEADLINE_EXCEEDED or CANCELLED for a task that nobody waits for when its turn comes,
-  // INTERNAL for an expert that gives a row that is not finite.
+  // then the newest tasks of the stream with the most go), memory runs out or answers hold too much
+  // of it, UNAVAILABLE after Drain, DEADLINE_EXCEEDED or CANCELLED for a task that nobody waits for
+  // when its turn comes, INTERNAL for an expert that gives a row that is not finite.
   void Submit(ExpertTask task, Done done);
 
   // Tells the observer of a batch that was refused before it could be a task.

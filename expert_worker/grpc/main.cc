@@ -53,6 +53,10 @@ ABSL_FLAG(
 ABSL_FLAG(int, max_queued_batches, 64,
           "Batches that may wait to be computed; one more is answered with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(int, max_batch_rows, 65536, "Most (row, expert) pairs in one batch.");
+ABSL_FLAG(
+    int, max_answer_mib, 4096,
+    "Most MiB of answers that are computed or that peers have not taken yet; a batch that finds "
+    "no room for its answer is answered with RESOURCE_EXHAUSTED. One answer has room always.");
 ABSL_FLAG(int, max_merged_rows, 1024,
           "Most (row, expert) pairs in waiting batches of one layer that are computed together; a "
           "larger batch is computed alone. 1: each batch alone.");
@@ -77,6 +81,9 @@ absl::Status CheckFlags() {
   if (absl::GetFlag(FLAGS_max_merged_rows) < 1) {
     return absl::InvalidArgumentError("--max_merged_rows: expected 1 or more");
   }
+  if (absl::GetFlag(FLAGS_max_answer_mib) < 1) {
+    return absl::InvalidArgumentError("--max_answer_mib: expected 1 or more");
+  }
   const int linger = absl::GetFlag(FLAGS_merge_linger_us);
   if (linger < 0 || linger > 1'000'000) {
     return absl::InvalidArgumentError(
@@ -100,6 +107,7 @@ ExpertExecutorOptions ExecutorOptions() {
   ExpertExecutorOptions options;
   options.max_queued_batches = absl::GetFlag(FLAGS_max_queued_batches);
   options.max_batch_rows = absl::GetFlag(FLAGS_max_batch_rows);
+  options.max_answer_bytes = static_cast<size_t>(absl::GetFlag(FLAGS_max_answer_mib)) << 20;
   options.max_merged_rows = absl::GetFlag(FLAGS_max_merged_rows);
   options.merge_linger = absl::Microseconds(absl::GetFlag(FLAGS_merge_linger_us));
   return options;

@@ -24,7 +24,7 @@ class AnswerBuffersTest : public ::testing::Test {
 
   const std::unique_ptr<Backend> backend_ = CreateReferenceBackend(DType::kBF16);
   std::unique_ptr<AnswerBuffers> buffers_ =
-      std::make_unique<AnswerBuffers>(backend_.get(), 64 * kKiB);
+      std::make_unique<AnswerBuffers>(backend_.get(), 64 * kKiB, size_t{1} << 30);
 };
 
 TEST_F(AnswerBuffersTest, GivesAtLeastWhatWasAskedFor) {
@@ -100,12 +100,24 @@ TEST_F(AnswerBuffersTest, FreesEverythingAtRestUntilItIsUsedAgain) {
 TEST_F(AnswerBuffersTest, KnowsWhatIsOut) {
   std::shared_ptr<Buffer> kept = Take(12 * kKiB);
   std::shared_ptr<Buffer> too_large_to_keep = Take(100 * kKiB);
-  EXPECT_FALSE(buffers_->Take(SIZE_MAX / 4).ok());
   EXPECT_EQ(buffers_->lent_bytes(), (16 + 128) * kKiB);
   kept.reset();
   EXPECT_EQ(buffers_->lent_bytes(), 128 * kKiB);
   too_large_to_keep.reset();
   EXPECT_EQ(buffers_->lent_bytes(), 0u);
+}
+
+TEST_F(AnswerBuffersTest, LendsNoMoreThanItsBoundButForOneAlone) {
+  buffers_ = std::make_unique<AnswerBuffers>(backend_.get(), 64 * kKiB, 32 * kKiB);
+  std::shared_ptr<Buffer> first = Take(16 * kKiB);
+  std::shared_ptr<Buffer> second = Take(16 * kKiB);
+  EXPECT_EQ(buffers_->Take(1).status().code(), absl::StatusCode::kResourceExhausted);
+  second.reset();
+  EXPECT_EQ(buffers_->Take(17 * kKiB).status().code(), absl::StatusCode::kResourceExhausted);
+  second = Take(16 * kKiB);
+  first.reset();
+  second.reset();
+  EXPECT_GE(Take(100 * kKiB)->size(), 100 * kKiB);
 }
 
 TEST_F(AnswerBuffersTest, BuffersOutliveThePool) {
@@ -119,6 +131,7 @@ TEST_F(AnswerBuffersTest, BuffersOutliveThePool) {
 TEST_F(AnswerBuffersTest, OutOfMemoryIsAnError) {
   const auto taken = buffers_->Take(SIZE_MAX / 4);
   EXPECT_EQ(taken.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(buffers_->lent_bytes(), 0u);
 }
 
 // One thread takes, others let go, as the executor's and gRPC's do.

@@ -172,6 +172,22 @@ TEST_P(ExpertExecutorTest, AFullQueueIsResourceExhaustedAtOnce) {
   for (Answer& answer : queued) EXPECT_TRUE(answer.Wait().ok());
 }
 
+TEST_P(ExpertExecutorTest, AnAnswerThatFindsNoRoomIsResourceExhaustedUntilOthersAreLetGoOf) {
+  options_.max_answer_bytes = 1;
+  ExpertExecutor executor(experts_.get(), nullptr, options_);
+  Answer refused, computed;
+  {
+    Answer kept;
+    executor.Submit(SomeTask(), Into(kept));
+    EXPECT_TRUE(kept.Wait().ok());  // whatever its size: nobody else has any
+    executor.Submit(SomeTask(), Into(refused));
+    EXPECT_EQ(refused.Wait().status().code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(std::string(refused.Wait().status().message()), HasSubstr("--max_answer_mib"));
+  }
+  executor.Submit(SomeTask(), Into(computed));
+  EXPECT_TRUE(computed.Wait().ok());
+}
+
 TEST_P(ExpertExecutorTest, DoesNotComputeACancelledTask) {
   ExpertExecutor executor(experts_.get(), nullptr, options_);
   backend_.Close();

@@ -60,7 +60,7 @@ struct RandomTask {
 
 std::vector<absl::StatusOr<ExpertTaskResult>> ComputeTogether(
     const HostedExperts& experts, const std::vector<const ExpertTask*>& tasks) {
-  AnswerBuffers buffers(experts.backend(), size_t{1} << 20);
+  AnswerBuffers buffers(experts.backend(), size_t{1} << 20, size_t{1} << 30);
   MergedBatch batch(&experts, &buffers);
   std::vector<absl::StatusOr<ExpertTaskResult>> results;
   batch.Compute(tasks, &results);
@@ -169,7 +169,7 @@ TEST_F(MergedBatchTest, NoMemoryToMergeInStillGivesTheSameBits) {
 }
 
 TEST_F(MergedBatchTest, AppendsToEarlierResults) {
-  AnswerBuffers buffers(&backend_, 0);
+  AnswerBuffers buffers(&backend_, 0, size_t{1} << 30);
   MergedBatch batch(experts_.get(), &buffers);
   const ExpertTask first = Task({1}, {{0}});
   const ExpertTask second = Task({1}, {{1}});
