@@ -91,11 +91,11 @@ class AttentionClient {
   virtual absl::StatusOr<int> AddSequence(const SequenceSpec& spec) = 0;
 
   // Runs one step; blocks. KV blocks are taken as the positions of a chunk need them. On failure no
-  // sequence of the step has advanced: UNAVAILABLE naming layer and experts where an expert has no
-  // worker, ABORTED where it may get one yet: the step is to be given again, with those sequences
-  // that still want it; DEADLINE_EXCEEDED past the deadline, RESOURCE_EXHAUSTED where too few
-  // blocks are free (kv_cache_usage tells before). The same chunks may be given again and then
-  // yield the same bits.
+  // sequence of the step has advanced or keeps blocks that the step took: UNAVAILABLE naming layer
+  // and experts where an expert has no worker, ABORTED where it may get one yet: the step is to be
+  // given again, with those sequences that still want it; DEADLINE_EXCEEDED past the deadline,
+  // RESOURCE_EXHAUSTED where too few blocks are free (kv_cache_usage tells before). The same chunks
+  // may be given again and then yield the same bits.
   virtual absl::StatusOr<StepResult> Step(const StepRequest& request) = 0;
 
   // From now on steps fail with DEADLINE_EXCEEDED, or UNAVAILABLE, once `end` has passed; one that

@@ -30,6 +30,8 @@ class AttentionSequence {
 
   // KV blocks for the chunk's positions; false, and unchanged, where too few are free.
   bool MakeRoom(const SequenceChunk& chunk);
+  // The chunk's step has failed: its blocks are free again.
+  void GiveBackRoom() { pages_.Trim(); }
 
   // The chunk's step has succeeded.
   void Advance(const SequenceChunk& chunk);

@@ -70,6 +70,9 @@ class LocalAttentionWorker : public AttentionWorker {
   // The chunks' sequences, in order. NOT_FOUND for one that was not added, INVALID_ARGUMENT for one
   // given twice or too many rows, and as AttentionSequence::CheckChunk.
   absl::StatusOr<std::vector<AttentionSequence*>> FindSequences(const StepRequest& request);
+  // Step, but that a failed one leaves the blocks with the sequences.
+  absl::StatusOr<StepResult> RunStep(const StepRequest& request,
+                                     const std::vector<AttentionSequence*>& sequences);
   // KV blocks for all chunks. RESOURCE_EXHAUSTED where too few are free.
   absl::Status MakeRoom(const StepRequest& request,
                         const std::vector<AttentionSequence*>& sequences);
@@ -145,35 +148,44 @@ absl::StatusOr<int> LocalAttentionWorker::AddSequence(const SequenceSpec& spec) 
 }
 
 absl::StatusOr<StepResult> LocalAttentionWorker::Step(const StepRequest& request) {
-  const absl::Time start = absl::Now();
-  absl::StatusOr<std::vector<AttentionSequence*>> sequences = FindSequences(request);
+  const absl::StatusOr<std::vector<AttentionSequence*>> sequences = FindSequences(request);
   if (!sequences.ok()) return sequences.status();
+  absl::StatusOr<StepResult> result = RunStep(request, *sequences);
+  if (!result.ok()) {
+    // Whoever plans the next step counts them as free.
+    for (AttentionSequence* sequence : *sequences) sequence->GiveBackRoom();
+  }
+  return result;
+}
 
-  const absl::Status room = MakeRoom(request, *sequences);
+absl::StatusOr<StepResult> LocalAttentionWorker::RunStep(
+    const StepRequest& request, const std::vector<AttentionSequence*>& sequences) {
+  const absl::Time start = absl::Now();
+  const absl::Status room = MakeRoom(request, sequences);
   if (!room.ok()) return room;
 
   TokenBatch batch;
   StepResult result;
   bool want_routing = false;
   for (size_t i = 0; i < request.chunks.size(); ++i) {
-    batch.Append(request.chunks[i], (*sequences)[i]->page_table());
+    batch.Append(request.chunks[i], sequences[i]->page_table());
     result.chunks.emplace_back().id = request.chunks[i].id;
-    want_routing |= (*sequences)[i]->spec().want_routing;
+    want_routing |= sequences[i]->spec().want_routing;
   }
   LayerTracer tracer;
   if (want_routing || tracer_ != nullptr) {
     tracer = [&](const LayerTrace& trace) {
-      RecordRouting(*sequences, batch, trace, result);
+      RecordRouting(sequences, batch, trace, result);
       if (tracer_ != nullptr) tracer_(trace);
     };
   }
   const absl::StatusOr<absl::Duration> expert_wait =
       decoder_->RunLayers(batch, request.deadline, tracer);
   if (!expert_wait.ok()) return expert_wait.status();
-  const absl::Status chosen = ChooseTokens(request, *sequences, batch, result);
+  const absl::Status chosen = ChooseTokens(request, sequences, batch, result);
   if (!chosen.ok()) return chosen;
 
-  for (size_t i = 0; i < request.chunks.size(); ++i) (*sequences)[i]->Advance(request.chunks[i]);
+  for (size_t i = 0; i < request.chunks.size(); ++i) sequences[i]->Advance(request.chunks[i]);
   observer_->OnStep(batch.num_rows(), absl::Now() - start, *expert_wait);
   return result;
 }
@@ -208,7 +220,6 @@ absl::Status LocalAttentionWorker::MakeRoom(const StepRequest& request,
                                             const std::vector<AttentionSequence*>& sequences) {
   for (size_t i = 0; i < request.chunks.size(); ++i) {
     if (sequences[i]->MakeRoom(request.chunks[i])) continue;
-    // What others of the step have taken stays theirs, for their next attempt.
     return absl::ResourceExhaustedError(
         absl::StrCat("sequence ", request.chunks[i].id, ": no KV blocks for ",
                      request.chunks[i].token_ids.size(), " more tokens, ",

@@ -28,6 +28,12 @@ bool PageTable::Extend(int64_t num_tokens) {
   return true;
 }
 
+void PageTable::Trim() {
+  const auto held = static_cast<size_t>(pool_->BlocksFor(num_tokens_));
+  pool_->Release(std::span(blocks_).subspan(held));
+  blocks_.resize(held);
+}
+
 void PageTable::Fill(std::span<const int32_t> token_ids) {
   const auto block_size = static_cast<size_t>(pool_->block_size());
   TRAMONTANE_CHECK(pool_->BlocksFor(num_tokens_ + static_cast<int64_t>(token_ids.size())) <=

@@ -27,6 +27,9 @@ class PageTable {
   // Blocks for the positions up to `num_tokens`; false, and unchanged, where too few are free.
   bool Extend(int64_t num_tokens);
 
+  // Gives back the blocks that hold no position yet.
+  void Trim();
+
   // The next positions have been written: they hold `token_ids`. Blocks that are full with them
   // enter the prefix cache, or give way to ones that are there.
   void Fill(std::span<const int32_t> token_ids);

@@ -232,6 +232,25 @@ TEST_F(AttentionWorkerTest, AFailedStepRunAgainGivesTheSameBits) {
   }
 }
 
+TEST_F(AttentionWorkerTest, AFailedStepKeepsNoBlocks) {
+  for (const int64_t wait_ms : {0, 10'000}) {  // it fails, or is to be given again
+    Load({.attention = {.kv_cache_tokens = 64,
+                        .expert_wait_timeout_ms = wait_ms,
+                        .expert_wait_slice_ms = 1},
+          .placement = TwoWorkers});
+    ASSERT_TRUE(Add(1, 64).ok());
+    ASSERT_TRUE(Step({Chunk(1, 0, kPrompt)}).ok());
+    EXPECT_EQ(model_.worker->kv_cache_usage().num_free_blocks, 3);
+    model_.directory->SetClients({model_.clients[0]});  // experts 0-3
+    const SequenceChunk rest = Chunk(1, 5, LongPrompt(59));
+    EXPECT_EQ(StepCode({rest}),
+              wait_ms == 0 ? absl::StatusCode::kUnavailable : absl::StatusCode::kAborted);
+    EXPECT_EQ(model_.worker->kv_cache_usage().num_free_blocks, 3);
+    model_.directory->SetClients(model_.clients);
+    EXPECT_TRUE(Step({rest}).ok());
+  }
+}
+
 TEST_F(AttentionWorkerTest, AFailedStepLeavesRowsToThoseWhoStillReadThem) {
   ASSERT_TRUE(Add(1, 100).ok());
   model_.clients[0]->AnswerWith([](const ExpertBatch&) { return absl::UnavailableError("gone"); });

@@ -28,6 +28,26 @@ TEST_F(SchedulerInterruptionTest, AnInterruptedStepRunsAgain) {
   EXPECT_EQ(contents.output.token_ids.size(), 3u);
 }
 
+TEST_F(SchedulerInterruptionTest, ARequestThatFillsTheCacheGoesOnAfterAnInterruptedStep) {
+  MakeScheduler({}, {.num_blocks = 4, .block_size = 4});
+  const auto stream = Submit(Plan(13, 3));
+  InterruptNextStep();
+  RunAll();
+  EXPECT_EQ(EndOf(*stream), absl::StatusCode::kOk);
+}
+
+TEST_F(SchedulerInterruptionTest, NobodyIsPreemptedForAStepThatRunsAgain) {
+  MakeScheduler({}, {.num_blocks = 4, .block_size = 4});
+  const auto first = Submit(Plan(4, 4));
+  const auto second = Submit(Plan(4, 4, 100));
+  ASSERT_TRUE(scheduler_->RunOnce());
+  InterruptNextStep();
+  RunAll();
+  EXPECT_EQ(EndOf(*first), absl::StatusCode::kOk);
+  EXPECT_EQ(EndOf(*second), absl::StatusCode::kOk);
+  EXPECT_EQ(observer_.preemptions, 0);
+}
+
 TEST_F(SchedulerInterruptionTest, WhoIsCancelledOrLateLeavesAndItsPlaceIsTaken) {
   MakeScheduler({.max_running_requests = 2});
   const auto cancelled = Submit(Plan(4, 3));

@@ -50,17 +50,10 @@ absl::StatusOr<StepResult> FakeAttentionClient::Step(const StepRequest& request)
   const std::lock_guard<std::mutex> lock(mutex_);
   const absl::Status valid = CheckStep(request);
   if (!valid.ok()) return valid;
-  if (!failures_.empty()) {
-    const absl::Status failure = std::move(failures_.front());
-    failures_.pop_front();
-    return failure;
-  }
-  for (const SequenceChunk& chunk : request.chunks) {
-    FakeSequence& sequence = sequences_.at(chunk.id);
-    if (!sequence.pages.Extend(
-            static_cast<int64_t>(sequence.token_ids.size() + chunk.token_ids.size()))) {
-      return absl::ResourceExhaustedError("too few KV blocks are free");
-    }
+  const absl::Status begun = BeginStep(request);
+  if (!begun.ok()) {
+    for (const SequenceChunk& chunk : request.chunks) sequences_.at(chunk.id).pages.Trim();
+    return begun;
   }
   StepResult result;
   for (const SequenceChunk& chunk : request.chunks) {
@@ -89,6 +82,20 @@ absl::Status FakeAttentionClient::CheckStep(const StepRequest& request) const {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status FakeAttentionClient::BeginStep(const StepRequest& request) {
+  for (const SequenceChunk& chunk : request.chunks) {
+    FakeSequence& sequence = sequences_.at(chunk.id);
+    if (!sequence.pages.Extend(
+            static_cast<int64_t>(sequence.token_ids.size() + chunk.token_ids.size()))) {
+      return absl::ResourceExhaustedError("too few KV blocks are free");
+    }
+  }
+  if (failures_.empty()) return absl::OkStatus();
+  absl::Status failure = std::move(failures_.front());
+  failures_.pop_front();
+  return failure;
 }
 
 ChunkResult FakeAttentionClient::Run(FakeSequence& sequence, const SequenceChunk& chunk) {

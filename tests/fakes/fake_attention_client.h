@@ -71,6 +71,8 @@ class FakeAttentionClient : public AttentionClient {
   };
 
   absl::Status CheckStep(const StepRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes KV blocks, then fails where it is to.
+  absl::Status BeginStep(const StepRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   ChunkResult Run(FakeSequence& sequence, const SequenceChunk& chunk)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   TokenLogprob Logprob(int32_t token_id, int num_top) const;

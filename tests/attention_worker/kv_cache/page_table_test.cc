@@ -46,6 +46,18 @@ TEST_F(PageTableTest, TakesNothingWhereTooFewAreFree) {
   EXPECT_EQ(pool_.num_free_blocks(), 2);
 }
 
+TEST_F(PageTableTest, TrimKeepsTheBlocksOfWhatIsFilled) {
+  PageTable pages(&pool_, {});
+  Run(pages, Tokens(6));
+  const std::vector<int32_t> filled = pages.blocks();
+  ASSERT_TRUE(pages.Extend(5 * 4));
+  pages.Trim();
+  EXPECT_EQ(pages.blocks(), filled);
+  EXPECT_EQ(pool_.num_free_blocks(), 6);
+  pages.Trim();
+  EXPECT_EQ(pages.blocks(), filled);
+}
+
 TEST_F(PageTableTest, GivesAllBack) {
   {
     PageTable pages(&pool_, {});
