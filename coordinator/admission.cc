@@ -169,17 +169,26 @@ absl::Status Admission::Enter(std::vector<std::unique_ptr<Sequence>> completions
   return absl::OkStatus();
 }
 
-void Admission::SetReady(int worker, bool ready, int num_running) {
+void Admission::SetLoad(int worker, const AttentionLoad& load) {
   bool woke = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    AttentionLoad& load = loads_[static_cast<size_t>(worker)];
+    const AttentionLoad before = std::exchange(loads_[static_cast<size_t>(worker)], load);
     // What it leaves may be somebody else's now.
-    woke = load.ready && !ready && loads_.size() > 1 && !waiting_.empty();
-    load = {.ready = ready, .num_running = num_running};
-    NoteSaturationLocked(options_.clock());
+    woke = before.ready && !load.ready && loads_.size() > 1 && !waiting_.empty();
+    const absl::Time now = options_.clock();
+    NoteSaturationLocked(now);
+    NoteServingLocked(now);
   }
   if (woke) events_->WakeAll();
+}
+
+void Admission::NoteServingLocked(absl::Time now) {
+  const bool serving =
+      std::any_of(loads_.begin(), loads_.end(), [](const auto& load) { return load.serving; });
+  if (serving == (none_serves_since_ == absl::InfiniteFuture())) return;
+  none_serves_since_ = serving ? absl::InfiniteFuture() : now;
+  UpdateExpiriesLocked();
 }
 
 std::unique_ptr<Sequence> Admission::Next(int worker) {
@@ -224,19 +233,25 @@ void Admission::MarkStalledLocked(SequenceId id) {
 
 void Admission::ReleaseSiblings(Sequence& sequence, int worker) {
   std::vector<std::unique_ptr<Sequence>> siblings = std::exchange(sequence.siblings, {});
+  const absl::Time now = options_.clock();
   const std::lock_guard<std::mutex> lock(mutex_);
   loads_[static_cast<size_t>(worker)].num_running -= static_cast<int>(siblings.size());
   for (std::unique_ptr<Sequence>& sibling : siblings) {
     sibling->JoinWorker(worker);
+    sibling->waiting_since = now;
     PushLocked(std::move(sibling));
   }
 }
 
 void Admission::Return(std::unique_ptr<Sequence> sequence) {
-  std::vector<std::unique_ptr<Sequence>> siblings = std::exchange(sequence->siblings, {});
+  std::vector<std::unique_ptr<Sequence>> returned = std::exchange(sequence->siblings, {});
+  returned.push_back(std::move(sequence));
+  const absl::Time now = options_.clock();
   const std::lock_guard<std::mutex> lock(mutex_);
-  PushLocked(std::move(sequence));
-  for (std::unique_ptr<Sequence>& sibling : siblings) PushLocked(std::move(sibling));
+  for (std::unique_ptr<Sequence>& one : returned) {
+    one->waiting_since = now;
+    PushLocked(std::move(one));
+  }
 }
 
 void Admission::PushLocked(std::unique_ptr<Sequence> sequence) {
@@ -251,11 +266,15 @@ bool Admission::LimitsQueueTime(const Sequence& sequence) const {
          !sequence.worker().has_value();
 }
 
+absl::Time Admission::EndOfPatienceLocked(const Sequence& sequence) const {
+  if (options_.queue_timeout <= absl::ZeroDuration()) return absl::InfiniteFuture();
+  return std::max(none_serves_since_, sequence.waiting_since) + options_.queue_timeout;
+}
+
 absl::Time Admission::ExpiryLocked(const Sequence& sequence) const {
   absl::Time expiry = std::min(sequence.deadline(), drain_deadline_);
-  if (LimitsQueueTime(sequence)) {
-    expiry = std::min(expiry, sequence.arrival() + options_.queue_timeout);
-  }
+  expiry = std::min(expiry, LimitsQueueTime(sequence) ? sequence.arrival() + options_.queue_timeout
+                                                      : EndOfPatienceLocked(sequence));
   if (sequence.lost_since().has_value() && options_.queue_timeout > absl::ZeroDuration()) {
     expiry = std::min(expiry, *sequence.lost_since() + options_.queue_timeout);
   }
@@ -263,6 +282,13 @@ absl::Time Admission::ExpiryLocked(const Sequence& sequence) const {
     expiry = std::min(expiry, *sequence.stalled_since + options_.slow_client_timeout);
   }
   return expiry;
+}
+
+void Admission::UpdateExpiriesLocked() {
+  for (std::unique_ptr<Sequence>& sequence : waiting_.TakeAll()) {
+    const absl::Time expiry = ExpiryLocked(*sequence);
+    waiting_.Push(std::move(sequence), expiry);
+  }
 }
 
 absl::Time Admission::DeadlineOf(const Sequence& sequence) const {
@@ -293,6 +319,11 @@ absl::Status Admission::ReasonLocked(const Sequence& sequence, bool waiting, abs
       now - *sequence.lost_since() >= options_.queue_timeout) {
     return absl::UnavailableError(
         absl::StrCat("its attention worker was lost, and none has taken the request within ",
+                     absl::FormatDuration(options_.queue_timeout)));
+  }
+  if (waiting && !LimitsQueueTime(sequence) && now >= EndOfPatienceLocked(sequence)) {
+    return absl::UnavailableError(
+        absl::StrCat("no attention worker could go on with the request within ",
                      absl::FormatDuration(options_.queue_timeout)));
   }
   if (sequence.stalled_since.has_value() && sequence.stream().full() &&
@@ -344,10 +375,7 @@ void Admission::StartDrain(absl::Time deadline) {
     const std::lock_guard<std::mutex> lock(mutex_);
     draining_ = true;
     drain_deadline_ = std::min(drain_deadline_, deadline);
-    for (std::unique_ptr<Sequence>& sequence : waiting_.TakeAll()) {
-      const absl::Time expiry = ExpiryLocked(*sequence);
-      waiting_.Push(std::move(sequence), expiry);
-    }
+    UpdateExpiriesLocked();
   }
   events_->WakeAll();
 }

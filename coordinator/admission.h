@@ -43,8 +43,8 @@ class Admission {
   // draining.
   absl::Status Enter(std::vector<std::unique_ptr<Sequence>> completions, Refusal& refusal);
 
-  // What a worker could take now; false from the beginning. num_running: with siblings.
-  void SetReady(int worker, bool ready, int num_running);
+  // What a worker could take now; nothing from the beginning. num_running: with siblings.
+  void SetLoad(int worker, const AttentionLoad& load);
   // The sequence to run next, where it is to run on `worker`; null where there is none. Nobody
   // overtakes a sequence of the same or a higher priority, but for those whose own reader is slow.
   // The other completions of its request that wait come with it, as its siblings, so that one of
@@ -107,9 +107,15 @@ class Admission {
   // It waits, and its reader is slow.
   void MarkStalledLocked(SequenceId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool LimitsQueueTime(const Sequence& sequence) const;
+  // When a sequence that waits must leave because no worker serves.
+  absl::Time EndOfPatienceLocked(const Sequence& sequence) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteServingLocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ReasonLocked(const Sequence& sequence, bool waiting, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Time ExpiryLocked(const Sequence& sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of all that wait, again.
+  void UpdateExpiriesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const SchedulerOptions options_;
   const std::shared_ptr<StreamEvents> events_;
@@ -119,6 +125,8 @@ class Admission {
   WaitingQueue waiting_ ABSL_GUARDED_BY(mutex_);
   std::vector<Ended> displaced_ ABSL_GUARDED_BY(mutex_);      // for TakeEnded to take
   std::vector<AttentionLoad> loads_ ABSL_GUARDED_BY(mutex_);  // [number of workers]
+  // Since when no worker serves.
+  absl::Time none_serves_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   AttentionPlacement placement_ ABSL_GUARDED_BY(mutex_);
   DrainRate drain_rate_ ABSL_GUARDED_BY(mutex_);
   absl::Time last_retry_slot_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();

@@ -51,7 +51,7 @@ class Scheduler {
   //   DEADLINE_EXCEEDED   `deadline` passed
   //   RESOURCE_EXHAUSTED  it waited for queue_timeout, or its client did not read
   //   UNAVAILABLE         an expert has no worker, the drain's deadline passed, or its attention
-  //                       workers were lost too often, or no other was there for queue_timeout
+  //                       workers were lost too often, or none was there for queue_timeout
   //   others              as the attention worker's AddSequence and Step
   absl::StatusOr<std::shared_ptr<TokenStream>> Submit(GenerationPlan plan, absl::Time deadline);
 

@@ -97,6 +97,8 @@ class Sequence {
 
   // Since when the stream has been full without a break; maintained by the scheduler.
   std::optional<absl::Time> stalled_since;
+  // Since when it waits again; maintained by admission.
+  absl::Time waiting_since = absl::InfinitePast();
   // One of a higher priority took its place in the full waiting queue; maintained by admission.
   bool displaced = false;
   // Other completions of its request that are to join when it has run the prompt; maintained by

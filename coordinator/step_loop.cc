@@ -122,7 +122,9 @@ void StepLoop::DropEnded(absl::Time now) {
 
 void StepLoop::SetReady(bool ready) {
   CountSequences();
-  admission_->SetReady(index_, ready, num_running_.load() + num_siblings_.load());
+  admission_->SetLoad(index_, {.ready = ready,
+                               .num_running = num_running_.load() + num_siblings_.load(),
+                               .serving = attention_->readiness().ok()});
 }
 
 void StepLoop::CountSequences() {
@@ -257,6 +259,8 @@ int StepLoop::MakeRoom(const Sequence& sequence, int rows, int64_t& free_blocks)
 }
 
 bool StepLoop::PreemptFor(const Sequence& sequence) {
+  // A worker that is lost has no blocks, whoever gives up theirs.
+  if (attention_->incarnation() != incarnation_) return false;
   for (auto victim = running_.rbegin(); victim != running_.rend(); ++victim) {
     const bool later = sequence.precedence() < (*victim)->precedence();
     const bool paused = (*victim)->stalled_since.has_value();

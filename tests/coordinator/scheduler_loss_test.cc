@@ -24,7 +24,35 @@ std::vector<int32_t> Expected(int prompt_tokens, int max_tokens) {
   return {token_ids.begin() + prompt_tokens, token_ids.end()};
 }
 
-class SchedulerLossTest : public SchedulerFixture {};
+class SchedulerLossTest : public SchedulerFixture {
+ protected:
+  void LoseTheOnlyWorker() {
+    attention_->LoseEverything();
+    attention_->set_readiness(absl::UnavailableError("gone"));
+  }
+};
+
+// Once it dies, it does so at the next question whether it is ready, and reports no blocks.
+class DyingAttention final : public FakeAttentionClient {
+ public:
+  using FakeAttentionClient::FakeAttentionClient;
+  void Die() { dies_ = true; }
+
+  absl::Status readiness() const override {
+    lost_ = dies_;
+    return lost_ ? absl::UnavailableError("gone") : absl::OkStatus();
+  }
+  uint64_t incarnation() const override { return lost_ ? 1 : 0; }
+  KvCacheUsage kv_cache_usage() const override {
+    KvCacheUsage usage = FakeAttentionClient::kv_cache_usage();
+    if (lost_) usage.num_blocks = usage.num_free_blocks = 0;
+    return usage;
+  }
+
+ private:
+  bool dies_ = false;
+  mutable bool lost_ = false;
+};
 
 TEST_F(SchedulerLossTest, WhatALostWorkerRanIsComputedAgain) {
   MakeScheduler();
@@ -109,6 +137,66 @@ TEST_F(SchedulerLossTest, WaitingForAWorkerAfterALossIsBounded) {
   now_ += absl::Seconds(1);
   scheduler_->RunOnce();
   EXPECT_EQ(EndOf(*stream), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(SchedulerLossTest, APreemptedRequestWaitsForAWorkerForABoundedTime) {
+  MakeScheduler({}, {.num_blocks = 6, .block_size = 4});
+  const auto first = Submit(Plan(4, 20, 10));
+  const auto preempted = Submit(Plan(4, 20, 100));
+  while (observer_.preemptions == 0) ASSERT_TRUE(scheduler_->RunOnce());
+  now_ += absl::Minutes(5);
+  LoseTheOnlyWorker();
+  scheduler_->RunOnce();
+  now_ += absl::Seconds(59);
+  scheduler_->RunOnce();
+  EXPECT_FALSE(preempted->ended());
+  now_ += absl::Seconds(1);
+  scheduler_->RunOnce();
+  EXPECT_EQ(EndOf(*preempted), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(SchedulerLossTest, APreemptedRequestGoesOnWhereAWorkerComesBackInTime) {
+  MakeScheduler({}, {.num_blocks = 6, .block_size = 4});
+  const auto first = Submit(Plan(4, 20, 10));
+  const auto preempted = Submit(Plan(4, 20, 100));
+  while (observer_.preemptions == 0) ASSERT_TRUE(scheduler_->RunOnce());
+  for (int loss = 0; loss < 3; ++loss) {
+    LoseTheOnlyWorker();
+    scheduler_->RunOnce();
+    now_ += absl::Seconds(40);
+    attention_->set_readiness(absl::OkStatus());
+    scheduler_->RunOnce();
+  }
+  RunAll();
+  EXPECT_EQ(Read(*first).output.token_ids, Expected(4, 20));
+  EXPECT_EQ(EndOf(*preempted), absl::StatusCode::kOk);
+}
+
+TEST_F(SchedulerLossTest, ACompletionThatHasItsPromptWaitsForAWorkerForABoundedTime) {
+  MakeScheduler();
+  GenerationPlan plan = Plan(20, 1);
+  plan.num_completions = 2;
+  const auto stream = Submit(plan);
+  scheduler_->RunOnce();
+  ASSERT_EQ(observer_.ended.size(), 1u) << "the other one waits for a place";
+  LoseTheOnlyWorker();
+  scheduler_->RunOnce();
+  now_ += absl::Minutes(1);
+  scheduler_->RunOnce();
+  EXPECT_EQ(observer_.ended.size(), 2u);
+  EXPECT_TRUE(stream->ended());
+}
+
+TEST_F(SchedulerLossTest, NobodyIsPreemptedForBlocksThatWereLost) {
+  DyingAttention attention(FakeAttentionOptions{.block_size = 1});
+  Scheduler scheduler({&attention}, nullptr, &observer_, {});
+  const auto first = *scheduler.Submit(Plan(4, 8), absl::InfiniteFuture());
+  const auto second = *scheduler.Submit(Plan(4, 8, 50), absl::InfiniteFuture());
+  scheduler.RunOnce();
+  ASSERT_EQ(scheduler.num_running(), 2);
+  attention.Die();
+  scheduler.RunOnce();
+  EXPECT_EQ(observer_.preemptions, 0);
 }
 
 TEST_F(SchedulerLossTest, AWorkerThatIsNotReadyFinishesWhatItHasAndTakesNothing) {
