@@ -180,18 +180,23 @@ void StepLoop::ReleaseSiblings(Sequence& sequence) {
 }
 
 absl::StatusOr<bool> StepLoop::TryAdmit(Sequence& sequence) {
-  if (sequence.id() == roomless_id_ && UncommittedBlocks() <= roomless_blocks_) return false;
+  if (sequence.id() == roomless_id_ && AttainableBlocks() <= roomless_blocks_) return false;
   const absl::StatusOr<int> cached = attention_->AddSequence(sequence.Spec());
   if (!cached.ok()) return cached.status();
   const KvCacheUsage usage = attention_->kv_cache_usage();
-  // Beside its own blocks, one for the next token of each: else it is preempted at once.
-  const int64_t needed = usage.BlocksFor(sequence.num_tokens()) - usage.BlocksFor(*cached) +
-                         static_cast<int64_t>(running_.size());
-  // Alone, anything that the worker accepts has room.
-  if (!running_.empty() && needed > UncommittedBlocks()) {
+  const int64_t own = usage.BlocksFor(sequence.num_tokens()) - usage.BlocksFor(*cached);
+  const auto needed = [&] {
+    // Beside its own blocks, one for the next token of each: else it is preempted at once. Alone,
+    // anything that the worker accepts has room.
+    return running_.empty() ? 0 : own + static_cast<int64_t>(running_.size());
+  };
+  const bool attainable = needed() <= AttainableBlocks();
+  while (attainable && needed() > UncommittedBlocks() && PreemptPaused()) {
+  }
+  if (needed() > UncommittedBlocks()) {
     attention_->ReleaseSequence(sequence.id());
     roomless_id_ = sequence.id();
-    roomless_blocks_ = UncommittedBlocks();
+    roomless_blocks_ = AttainableBlocks();
     return false;
   }
   sequence.OnAdmitted(*cached);
@@ -204,6 +209,16 @@ int64_t StepLoop::UncommittedBlocks() const {
   int64_t blocks = usage.num_free_blocks;
   for (const std::unique_ptr<Sequence>& sequence : running_) {
     blocks -= usage.BlocksFor(sequence->num_tokens()) - usage.BlocksFor(sequence->rows_run());
+  }
+  return blocks;
+}
+
+int64_t StepLoop::AttainableBlocks() const {
+  const KvCacheUsage usage = attention_->kv_cache_usage();
+  int64_t blocks = UncommittedBlocks();
+  for (const std::unique_ptr<Sequence>& sequence : running_) {
+    // With the one for its next token.
+    if (sequence->stream().full()) blocks += usage.BlocksFor(sequence->num_tokens()) + 1;
   }
   return blocks;
 }
@@ -265,13 +280,26 @@ bool StepLoop::PreemptFor(const Sequence& sequence) {
     const bool later = sequence.precedence() < (*victim)->precedence();
     const bool paused = (*victim)->stalled_since.has_value();
     if (victim->get() == &sequence || (!later && !paused)) continue;
-    std::unique_ptr<Sequence> preempted = Remove(**victim);
-    preempted->OnPreempted();
-    observer_->OnPreempted();
-    admission_->Return(std::move(preempted));
+    Preempt(**victim);
     return true;
   }
   return false;
+}
+
+bool StepLoop::PreemptPaused() {
+  if (attention_->incarnation() != incarnation_) return false;
+  const auto last = std::find_if(running_.rbegin(), running_.rend(),
+                                 [](const auto& sequence) { return sequence->stream().full(); });
+  if (last == running_.rend()) return false;
+  Preempt(**last);
+  return true;
+}
+
+void StepLoop::Preempt(const Sequence& sequence) {
+  std::unique_ptr<Sequence> preempted = Remove(sequence);
+  preempted->OnPreempted();
+  observer_->OnPreempted();
+  admission_->Return(std::move(preempted));
 }
 
 void StepLoop::RunStep(const Plan& plan) {

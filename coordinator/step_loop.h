@@ -65,12 +65,15 @@ class StepLoop {
   void RequeueLost(absl::Time now);
   void DropEnded(absl::Time now);
   void Admit(absl::Time now);
-  // False where the KV cache has too little room for the sequence now.
+  // False where the KV cache has too little room for the sequence now, also with the blocks of
+  // those that are paused.
   absl::StatusOr<bool> TryAdmit(Sequence& sequence);
   // Its siblings join where nothing is left of the prompt that they could share.
   void ReleaseSiblings(Sequence& sequence);
   // Free KV blocks that no prompt which is being run will need.
   int64_t UncommittedBlocks() const;
+  // And those that the paused sequences hold, or would need to go on; at most, as some are shared.
+  int64_t AttainableBlocks() const;
 
   Plan PlanStep(absl::Time now);
   // How many of `rows` the sequence can run with `free_blocks`, which what is preempted for it adds
@@ -78,6 +81,9 @@ class StepLoop {
   int MakeRoom(const Sequence& sequence, int rows, int64_t& free_blocks);
   // Takes the last one that may be preempted for `sequence` out; false where there is none.
   bool PreemptFor(const Sequence& sequence);
+  // Likewise the last one that is paused.
+  bool PreemptPaused();
+  void Preempt(const Sequence& sequence);
 
   void RunStep(const Plan& plan);
   void Consume(const Plan& plan, StepResult result, absl::Time now);

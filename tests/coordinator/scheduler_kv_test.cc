@@ -200,5 +200,55 @@ TEST_F(SchedulerKvTest, APausedRequestDoesNotHoldBlocksThatOthersNeed) {
   EXPECT_EQ(paused_tokens, 12u);
 }
 
+class SchedulerPausedTest : public SchedulerFixture {
+ protected:
+  void Make(int64_t num_blocks) {
+    MakeScheduler({.stream_capacity_tokens = 4}, {.num_blocks = num_blocks, .block_size = 4});
+  }
+
+  // Runs until there is nothing to run, with a client that reads at once; returns what it read.
+  size_t RunReading(TokenStream& stream) {
+    size_t tokens = 0;
+    while (scheduler_->RunOnce()) tokens += Read(stream).output.token_ids.size();
+    return tokens;
+  }
+};
+
+TEST_F(SchedulerPausedTest, ItsBlocksAreGivenToOneThatWaits) {
+  Make(8);
+  const auto paused = Submit(Plan(12, 12, 10));
+  RunAll();
+  const auto other = Submit(Plan(20, 4, 100));
+  EXPECT_EQ(RunReading(*other), 4u);
+  EXPECT_EQ(observer_.preemptions, 1);
+  const size_t before = Read(*paused).output.token_ids.size();
+  EXPECT_EQ(before + RunReading(*paused), 12u);
+}
+
+TEST_F(SchedulerPausedTest, OneThatWaitsIsNoticedOnceAnotherPauses) {
+  Make(8);
+  const auto paused = Submit(Plan(12, 12, 10));
+  const auto other = Submit(Plan(20, 4, 100));
+  ASSERT_TRUE(scheduler_->RunOnce());
+  ASSERT_EQ(scheduler_->num_waiting(), 1);
+  EXPECT_EQ(RunReading(*other), 4u);
+}
+
+TEST_F(SchedulerPausedTest, ItKeepsItsBlocksWhereTheyAreTooFewForTheOneThatWaits) {
+  Make(16);
+  const auto paused = Submit(Plan(12, 12, 10));
+  RunAll();
+  const auto active = Submit(Plan(24, 8, 50));
+  ASSERT_TRUE(scheduler_->RunOnce());
+  const auto waiting = Submit(Plan(44, 2, 100));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Read(*active).output.token_ids.size(), 1u);
+    ASSERT_TRUE(scheduler_->RunOnce());
+  }
+  EXPECT_EQ(observer_.preemptions, 0);
+  RunReading(*active);
+  EXPECT_EQ(EndOf(*waiting), absl::StatusCode::kOk);
+}
+
 }  // namespace
 }  // namespace tramontane
