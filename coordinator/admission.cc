@@ -180,7 +180,7 @@ void Admission::SetLoad(int worker, const AttentionLoad& load) {
     NoteSaturationLocked(now);
     NoteServingLocked(now);
   }
-  if (woke) events_->WakeAll();
+  if (woke) events_->WakeAllBut(worker);
 }
 
 void Admission::NoteServingLocked(absl::Time now) {
@@ -215,7 +215,7 @@ std::unique_ptr<Sequence> Admission::Next(int worker) {
     loads_[static_cast<size_t>(worker)].num_running += 1 + static_cast<int>(taken->siblings.size());
     others_turn = loads_.size() > 1 && !waiting_.empty();
   }
-  if (others_turn) events_->WakeAll();
+  if (others_turn) events_->WakeAllBut(worker);
   return taken;
 }
 

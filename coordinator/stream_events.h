@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_COORDINATOR_STREAM_EVENTS_H_
 #define TRAMONTANE_COORDINATOR_STREAM_EVENTS_H_
 
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -42,9 +43,13 @@ class StreamEvents {
     const std::lock_guard<std::mutex> lock(wakes_mutex_);
     return wakes_[static_cast<size_t>(loop)];
   }
-  void WakeAll() {
+  void WakeAll() { WakeAllBut(-1); }
+  // A loop that woke itself would never idle.
+  void WakeAllBut(int loop) {
     const std::lock_guard<std::mutex> lock(wakes_mutex_);
-    for (WakeSignal& wake : wakes_) wake.Raise();
+    for (size_t i = 0; i < wakes_.size(); ++i) {
+      if (static_cast<int>(i) != loop) wakes_[i].Raise();
+    }
   }
 
  private:

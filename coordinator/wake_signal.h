@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
@@ -22,11 +23,11 @@ class WakeSignal {
     condition_.notify_one();
   }
 
-  // Returns when raised (and lowers it), or after `timeout`.
-  void WaitFor(absl::Duration timeout) {
+  // Returns when raised (and lowers it), true, or after `timeout`.
+  bool WaitFor(absl::Duration timeout) {
     std::unique_lock<std::mutex> lock(mutex_);
     condition_.wait_for(lock, absl::ToChronoMicroseconds(timeout), [this] { return raised_; });
-    raised_ = false;
+    return std::exchange(raised_, false);
   }
 
  private:
