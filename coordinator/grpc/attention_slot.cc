@@ -47,6 +47,11 @@ std::shared_ptr<GrpcAttentionClient> AttentionSlot::client() const {
   return client_;
 }
 
+bool AttentionSlot::free() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return client_ == nullptr;
+}
+
 bool AttentionSlot::leaving() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return client_ != nullptr && leaving_;

@@ -31,7 +31,10 @@ class AttentionSlot final : public AttentionClient {
   // case past `deadline`, by which its sequences count as lost. True where the slot is free then.
   bool FreeIfDone(absl::Time deadline);
 
-  std::shared_ptr<GrpcAttentionClient> client() const;  // null: the slot is free
+  // Null: the slot is free. Whoever holds a client may be the last, and then waits for its end,
+  // which calls on_change: not under a lock that on_change takes.
+  std::shared_ptr<GrpcAttentionClient> client() const;
+  bool free() const;
   bool leaving() const;
   int num_sequences() const;   // that the worker was given and has not been told to release
   absl::Time left_at() const;  // when it began to leave

@@ -92,7 +92,7 @@ absl::Status RemoteAttention::readiness() const {
   for (const auto& slot : slots_) {
     const absl::Status ready = slot->readiness();
     if (ready.ok()) return absl::OkStatus();
-    if (slot->client() != nullptr) add(ready.message());
+    if (!slot->free()) add(ready.message());
   }
   for (const auto& [target, why] : unresolved_) add(why);
   if (num_troubles == 0) add("none is listed");
@@ -112,7 +112,7 @@ bool RemoteAttention::AwaitFirstAttempts(absl::Duration timeout) const {
 AttentionSlot* RemoteAttention::FreeSlot() {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const auto& slot : slots_) {
-    if (slot->client() == nullptr) return slot.get();
+    if (slot->free()) return slot.get();
   }
   slots_.push_back(std::make_unique<AttentionSlot>(options_.client.expected.kv_block_size));
   return slots_.back().get();
@@ -202,9 +202,10 @@ void RemoteAttention::NoteStates() {
 std::vector<v1::PlacedAttentionWorker> RemoteAttention::Placement() const {
   const absl::Time now = absl::Now();
   std::vector<v1::PlacedAttentionWorker> workers;
+  std::vector<std::shared_ptr<GrpcAttentionClient>> held;  // let go without the lock
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const auto& slot : slots_) {
-    const std::shared_ptr<GrpcAttentionClient> client = slot->client();
+    const auto& client = held.emplace_back(slot->client());
     const auto found = noted_.find(client.get());
     if (client == nullptr || found == noted_.end()) continue;
     const Noted& noted = found->second;

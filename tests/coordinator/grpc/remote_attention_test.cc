@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "coordinator/scheduler.h"
@@ -214,6 +215,28 @@ TEST_F(RemoteAttentionTest, WorkerThatLeftAndIsListedAgainServes) {
   List(servers_[0]->address());
   ASSERT_TRUE(changes_.Await([this] { return ready_.load(); }));
   RunAndCompare({Plan(10, 20, 30)});
+}
+
+// Whoever looks at a worker may be the last to hold its client.
+TEST_F(RemoteAttentionTest, PlacementMayBeAskedForWhileWorkersComeAndGo) {
+  Start(2);
+  std::atomic<bool> done{false};
+  std::vector<std::thread> askers;
+  for (int i = 0; i < 4; ++i) {
+    askers.emplace_back([&] {
+      while (!done) remote_->Placement();
+    });
+  }
+  bool followed = true;
+  for (int i = 0; i < 300 && followed; ++i) {
+    Unlist(0);
+    followed = changes_.Await([this] { return !IsKnown(0); });
+    List(servers_[0]->address());
+    followed = followed && changes_.Await([this] { return IsKnown(0); });
+  }
+  EXPECT_TRUE(followed);
+  done = true;
+  for (std::thread& asker : askers) asker.join();
 }
 
 TEST_F(RemoteAttentionTest, LossesAreKnownWhileANameServerTakesItsTime) {
