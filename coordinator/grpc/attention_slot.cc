@@ -37,6 +37,7 @@ bool AttentionSlot::FreeIfDone(absl::Time deadline) {
   const bool empty = sequences_.empty() || !client_->connected();
   if (!leaving_ || (!empty && absl::Now() < deadline)) return false;
   done = std::exchange(client_, nullptr);
+  done->EndStepsBy(absl::InfinitePast());  // the step thread may still wait for one
   sequences_.clear();
   ++num_changes_;
   return true;

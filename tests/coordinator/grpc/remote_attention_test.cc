@@ -50,7 +50,7 @@ class RemoteAttentionTest : public testing::Test {
     };
     options.addresses.list_interval = absl::Milliseconds(1);
     options.client = OptionsFor(FakeIdentity());
-    options.leave_timeout = absl::Minutes(2);
+    options.leave_timeout = leave_timeout_;
     remote_.emplace(options, &metrics_, [this](bool ready) {
       ready_ = ready;
       changes_.Noting()();
@@ -123,6 +123,7 @@ class RemoteAttentionTest : public testing::Test {
     }
   }
 
+  absl::Duration leave_timeout_ = absl::Minutes(2);
   std::mutex list_mutex_;
   std::vector<std::string> list_;
   std::vector<std::unique_ptr<FakeAttentionClient>> workers_;
@@ -205,6 +206,27 @@ TEST_F(RemoteAttentionTest, WorkerThatLeavesTheListFinishesWhatItHas) {
   ASSERT_TRUE(changes_.Await([this] { return !IsKnown(0); }));
   EXPECT_TRUE(IsKnown(1));
   EXPECT_TRUE(remote_->readiness().ok());
+}
+
+TEST_F(RemoteAttentionTest, RequestsOfAWorkerThatLeftMoveOnceTheTimeIsOver) {
+  leave_timeout_ = absl::Milliseconds(10);
+  Start(2);
+  std::vector<GenerationPlan> plans;
+  for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
+  // The first worker never answers its third step.
+  std::atomic<int> steps{0};
+  std::promise<void> running, over;
+  workers_[0]->set_on_step([&](const StepRequest&) {
+    if (++steps != 3) return;
+    running.set_value();
+    over.get_future().wait();
+  });
+  RunAndCompare(plans, [&] {
+    running.get_future().wait();
+    Unlist(0);
+  });
+  over.set_value();
+  EXPECT_GT(observer_.requeued, 0);
 }
 
 TEST_F(RemoteAttentionTest, WorkerThatLeftAndIsListedAgainServes) {
