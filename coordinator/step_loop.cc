@@ -148,7 +148,7 @@ void StepLoop::Admit(absl::Time now) {
     std::unique_ptr<Sequence> next = admission_->Next(index_);
     if (next == nullptr) break;
     const absl::StatusOr<bool> admitted = TryAdmit(*next);
-    if (absl::IsUnavailable(admitted.status())) {
+    if (!admitted.ok() && IsWorkersFault(admitted.status())) {
       admission_->Return(std::move(next));  // another worker may take it
       room = false;
     } else if (!admitted.ok()) {
@@ -164,6 +164,11 @@ void StepLoop::Admit(absl::Time now) {
     }
   }
   SetReady(room && has_place());
+}
+
+bool StepLoop::IsWorkersFault(const absl::Status& refusal) const {
+  return absl::IsUnavailable(refusal) || absl::IsAborted(refusal) ||
+         attention_->incarnation() != incarnation_;
 }
 
 void StepLoop::ReleaseSiblings(Sequence& sequence) {

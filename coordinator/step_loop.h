@@ -65,6 +65,8 @@ class StepLoop {
   void RequeueLost(absl::Time now);
   void DropEnded(absl::Time now);
   void Admit(absl::Time now);
+  // Why it takes no sequence says nothing of the sequence.
+  bool IsWorkersFault(const absl::Status& refusal) const;
   // False where the KV cache has too little room for the sequence now, also with the blocks of
   // those that are paused.
   absl::StatusOr<bool> TryAdmit(Sequence& sequence);

@@ -23,7 +23,7 @@ v1::AttentionAnswer AttentionSession::Handle(const v1::AttentionRequest& request
 
 absl::Status AttentionSession::Perform(const v1::AttentionRequest& request, absl::Time received,
                                        const absl::Status& accepting, v1::AttentionAnswer& answer) {
-  if (ended_) return absl::AbortedError("the stream has ended");
+  if (ended_) return absl::UnavailableError("the stream has ended");
   switch (request.request_case()) {
     case v1::AttentionRequest::kAddSequence:
       return accepting.ok() ? Add(request.add_sequence(), answer) : accepting;

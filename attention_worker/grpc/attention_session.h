@@ -26,7 +26,7 @@ class AttentionSession {
   // An answer without anything but the KV cache's usage.
   v1::AttentionAnswer Acknowledge(uint64_t request_id) const;
 
-  // Releases every sequence; what is still asked for afterwards is answered with ABORTED.
+  // Releases every sequence; what is still asked for afterwards is answered with UNAVAILABLE.
   void End();
   size_t num_sequences() const { return sequences_.size(); }
 

@@ -106,6 +106,13 @@ absl::Status GrpcAttentionClient::NotConnected() const {
   return absl::UnavailableError(status_.message());
 }
 
+absl::Status GrpcAttentionClient::NotDriven() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (exchange_ == nullptr) return NotConnected();
+  return absl::UnavailableError(
+      absl::StrCat("attention worker ", address_, ": was connected a moment too late"));
+}
+
 std::shared_ptr<AttentionExchange> GrpcAttentionClient::Driven() {
   std::shared_ptr<AttentionExchange> exchange;
   {
@@ -121,7 +128,7 @@ std::shared_ptr<AttentionExchange> GrpcAttentionClient::Driven() {
 
 absl::StatusOr<int> GrpcAttentionClient::AddSequence(const SequenceSpec& spec) {
   const std::shared_ptr<AttentionExchange> exchange = Driven();
-  if (exchange == nullptr) return readiness();
+  if (exchange == nullptr) return NotDriven();
   v1::AttentionRequest request;
   ToMessage(spec, request.mutable_add_sequence());
   const absl::StatusOr<v1::AttentionAnswer> answer =
@@ -138,7 +145,7 @@ absl::StatusOr<int> GrpcAttentionClient::AddSequence(const SequenceSpec& spec) {
 
 absl::StatusOr<StepResult> GrpcAttentionClient::Step(const StepRequest& request) {
   const std::shared_ptr<AttentionExchange> exchange = Driven();
-  if (exchange == nullptr) return readiness();
+  if (exchange == nullptr) return NotDriven();
   for (const SequenceChunk& chunk : request.chunks) {
     if (sequences_.count(chunk.id) != 0) continue;
     return absl::UnavailableError(absl::StrCat("attention worker ", address_, ": sequence ",

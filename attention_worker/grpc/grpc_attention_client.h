@@ -79,7 +79,9 @@ class GrpcAttentionClient final : public AttentionClient {
   bool AwaitRetry(absl::Duration delay);
   // The exchange to use now, null without one; forgets the sequences of the one before.
   std::shared_ptr<AttentionExchange> Driven();
-  absl::Status NotConnected() const;
+  // Why Driven gave none: UNAVAILABLE, though by now there may be one.
+  absl::Status NotDriven() const;
+  absl::Status NotConnected() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string address_;
   const GrpcAttentionClientOptions options_;

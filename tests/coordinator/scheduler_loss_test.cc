@@ -199,6 +199,38 @@ TEST_F(SchedulerLossTest, NobodyIsPreemptedForBlocksThatWereLost) {
   EXPECT_EQ(observer_.preemptions, 0);
 }
 
+// Refuses the first sequence that it is given.
+class RefusingAttention final : public FakeAttentionClient {
+ public:
+  RefusingAttention(absl::Status refusal, bool lost) : refusal_(std::move(refusal)), lost_(lost) {}
+
+  absl::StatusOr<int> AddSequence(const SequenceSpec& spec) override {
+    const absl::Status refusal = std::exchange(refusal_, absl::OkStatus());
+    if (refusal.ok()) return FakeAttentionClient::AddSequence(spec);
+    if (lost_) LoseEverything();
+    return refusal;
+  }
+
+ private:
+  absl::Status refusal_;
+  const bool lost_;
+};
+
+TEST_F(SchedulerLossTest, AWorkerThatIsLostAsItIsGivenARequestFailsItNot) {
+  for (const bool lost : {false, true}) {
+    // Without a loss no other error than this says that the worker, not the request, is at fault.
+    const absl::Status refusal = lost ? absl::InvalidArgumentError("id in use")
+                                      : absl::AbortedError("another stream was opened");
+    RefusingAttention attention(refusal, lost);
+    Scheduler scheduler({&attention}, nullptr, &observer_, {});
+    const auto stream = *scheduler.Submit(Plan(20, 12), absl::InfiniteFuture());
+    scheduler.RunOnce();
+    while (scheduler.RunOnce()) {
+    }
+    EXPECT_EQ(Read(*stream).output.token_ids, Expected(20, 12)) << refusal;
+  }
+}
+
 TEST_F(SchedulerLossTest, AWorkerThatIsNotReadyFinishesWhatItHasAndTakesNothing) {
   MakeScheduler();
   const auto first = Submit(Plan(4, 8));
