@@ -96,18 +96,16 @@ void AttentionService::OnRequest(const std::shared_ptr<AttentionStream>& stream,
 
 void AttentionService::Open(const std::shared_ptr<AttentionStream>& stream,
                             const v1::AttentionRequest& request) {
-  Driver before;
+  std::shared_ptr<AttentionStream> before;
   const absl::StatusOr<std::shared_ptr<AttentionSession>> session =
       TakeOver(stream, request.open().coordinator_id(), before);
   if (!session.ok()) {
     stream->End(ToGrpcStatus(session.status()), /*abandon=*/true);
     return;
   }
-  if (before.stream != nullptr) {
-    PostRelease(before.session);
-    before.stream->End(
-        ToGrpcStatus(absl::AbortedError("the coordinator has opened another stream")),
-        /*abandon=*/true);
+  if (before != nullptr) {
+    before->End(ToGrpcStatus(absl::AbortedError("the coordinator has opened another stream")),
+                /*abandon=*/true);
   }
   Log(LogLevel::kInfo, "coordinator connected", {{"peer", stream->peer()}});
   step_thread_.Post([this, stream, session = *session, request_id = request.request_id()] {
@@ -121,7 +119,8 @@ void AttentionService::Open(const std::shared_ptr<AttentionStream>& stream,
 }
 
 absl::StatusOr<std::shared_ptr<AttentionSession>> AttentionService::TakeOver(
-    const std::shared_ptr<AttentionStream>& stream, uint64_t coordinator_id, Driver& before) {
+    const std::shared_ptr<AttentionStream>& stream, uint64_t coordinator_id,
+    std::shared_ptr<AttentionStream>& before) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (coordinator_id == 0 || driver_.stream == stream) {
     return absl::InvalidArgumentError(coordinator_id == 0
@@ -135,26 +134,28 @@ absl::StatusOr<std::shared_ptr<AttentionSession>> AttentionService::TakeOver(
                      " drives this attention worker; expected none: give each coordinator "
                      "attention workers of its own, or stop that one"));
   }
-  before = std::exchange(
-      driver_, {.stream = stream,
-                .session = std::make_shared<AttentionSession>(worker_, identity_.config.vocab_size),
-                .coordinator_id = coordinator_id});
+  ReleaseDriver();
+  before = std::exchange(driver_, {.stream = stream,
+                                   .session = std::make_shared<AttentionSession>(
+                                       worker_, identity_.config.vocab_size),
+                                   .coordinator_id = coordinator_id})
+               .stream;
   return driver_.session;
 }
 
 void AttentionService::OnEnd(const std::shared_ptr<AttentionStream>& stream) {
-  Driver ended;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (driver_.stream != stream) return;
-    ended = std::exchange(driver_, Driver());
+    ReleaseDriver();
+    driver_ = Driver();
   }
   Log(LogLevel::kInfo, "coordinator gone", {{"peer", stream->peer()}});
-  PostRelease(ended.session);
 }
 
-void AttentionService::PostRelease(const std::shared_ptr<AttentionSession>& session) {
-  step_thread_.Post([this, session] {
+void AttentionService::ReleaseDriver() {
+  if (driver_.session == nullptr) return;
+  step_thread_.Post([this, session = driver_.session] {
     session->End();
     NoteSequences(0);
   });

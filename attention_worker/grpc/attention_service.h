@@ -75,8 +75,10 @@ class AttentionService final
   void Open(const std::shared_ptr<AttentionStream>& stream, const v1::AttentionRequest& request);
   // Makes the stream the driver, and returns its session; what drove before is put into `before`.
   absl::StatusOr<std::shared_ptr<AttentionSession>> TakeOver(
-      const std::shared_ptr<AttentionStream>& stream, uint64_t coordinator_id, Driver& before);
-  void PostRelease(const std::shared_ptr<AttentionSession>& session);
+      const std::shared_ptr<AttentionStream>& stream, uint64_t coordinator_id,
+      std::shared_ptr<AttentionStream>& before);
+  // Has the driver's sequences released, before anything that the next driver asks for.
+  void ReleaseDriver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // After each task of the step thread.
   void NoteSequences(size_t num_sequences);
   absl::Status accepting() const;

@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "attention_worker/grpc/attention_messages.h"
 #include "tests/attention_worker/grpc/attention_server.h"
 #include "tests/fakes/fake_attention_client.h"
 #include "tests/hostile/hostile_call.h"
@@ -46,6 +47,17 @@ class AttentionServiceTest : public testing::Test {
     v1::AttentionRequest request;
     request.set_request_id(request_id);
     request.mutable_release_sequence()->set_sequence_id(5);
+    return request;
+  }
+
+  static v1::AttentionRequest Add(uint64_t request_id, uint64_t sequence_id) {
+    v1::AttentionRequest request;
+    request.set_request_id(request_id);
+    SequenceSpec spec;
+    spec.id = sequence_id;
+    spec.max_total_tokens = 8;
+    spec.token_ids = {5, 6, 7};
+    ToMessage(spec, request.mutable_add_sequence());
     return request;
   }
 
@@ -120,6 +132,22 @@ TEST_F(AttentionServiceTest, ARequestThatIsNoneIsAnsweredAndTheStreamLives) {
   ASSERT_EQ(answers_.size(), 3u);
   EXPECT_EQ(answers_[1].status_code(), static_cast<uint32_t>(grpc::INVALID_ARGUMENT));
   EXPECT_EQ(answers_[2].status_code(), 0u);
+}
+
+TEST_F(AttentionServiceTest, ACoordinatorThatComesBackAtOnceMayUseItsSequencesIdsAgain) {
+  const auto stub = NewStub();
+  for (int i = 0; i < 300; ++i) {
+    grpc::ClientContext context;
+    auto stream = stub->Run(&context);
+    stream->Write(Open(1, 9));
+    stream->Write(Add(2, 5));
+    v1::AttentionAnswer answer;
+    ASSERT_TRUE(stream->Read(&answer));
+    ASSERT_TRUE(stream->Read(&answer));
+    ASSERT_EQ(answer.status_code(), 0u) << i << ": " << answer.status_message();
+    context.TryCancel();
+    stream->Finish();
+  }
 }
 
 }  // namespace
