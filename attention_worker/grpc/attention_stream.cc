@@ -75,6 +75,11 @@ void AttentionStream::Perform(NextSteps steps) {
   }
 }
 
+bool AttentionStream::ending() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return ending_;
+}
+
 void AttentionStream::OnReadDone(bool ok) {
   const std::shared_ptr<AttentionStream> self = shared_from_this();
   if (!ok) {
@@ -100,7 +105,10 @@ void AttentionStream::OnReadDone(bool ok) {
       ++unanswered_;
     }
   }
-  if (wanted) owner_->OnRequest(self, std::move(request));
+  if (wanted) {
+    owner_->OnRequest(self, std::move(request));
+    if (ending()) owner_->OnEnd(self);
+  }
   NextSteps steps;
   {
     const std::lock_guard<std::mutex> lock(mutex_);

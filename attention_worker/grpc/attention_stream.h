@@ -27,7 +27,7 @@ class AttentionStreamOwner {
   // be ended.
   virtual void OnRequest(const std::shared_ptr<AttentionStream>& stream,
                          v1::AttentionRequest request) = 0;
-  // Once: nobody waits for what was not answered.
+  // Nobody waits for what was not answered. Again after an OnRequest that ran meanwhile.
   virtual void OnEnd(const std::shared_ptr<AttentionStream>& stream) = 0;
 };
 
@@ -67,6 +67,7 @@ class AttentionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, g
     v1::AttentionAnswer answer;  // to write
     grpc::Status status;         // to finish with
   };
+  bool ending();
   NextSteps Plan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Perform(NextSteps steps);
 
