@@ -39,7 +39,7 @@ void Admission::AddWorker() {
 int64_t Admission::MissingPlacesLocked(size_t num_completions) const {
   int64_t places = options_.max_waiting_requests;
   for (const AttentionLoad& load : loads_) {
-    places += options_.max_running_requests - load.num_running;
+    if (load.serving) places += options_.max_running_requests - load.num_running;
   }
   const auto wanted = static_cast<int64_t>(waiting_.size() + num_completions);
   return std::max<int64_t>(0, wanted - places);

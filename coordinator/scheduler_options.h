@@ -11,9 +11,10 @@
 namespace tramontane {
 
 struct SchedulerOptions {
-  int max_step_tokens = 512;       // rows of one step; at most the attention worker's own limit
-  int max_running_requests = 64;   // that one attention worker runs at once
-  int max_waiting_requests = 256;  // beyond those that could run at once; 0: none waits
+  int max_step_tokens = 512;      // rows of one step; at most the attention worker's own limit
+  int max_running_requests = 64;  // that one attention worker runs at once
+  // Beyond those that the workers which are ready could run at once; 0: none waits.
+  int max_waiting_requests = 256;
   absl::Duration queue_timeout = absl::Seconds(60);  // of waiting to run; zero: no limit
   // Tokens that a client may lag behind before its sequence pauses, and for how long it may pause.
   int64_t stream_capacity_tokens = 4096;

@@ -85,6 +85,24 @@ TEST_F(SchedulerWorkersTest, NobodyWaitsWhileAWorkerIsFree) {
   for (const auto& stream : streams) EXPECT_EQ(stream->Take(100).output.token_ids.size(), 30u);
 }
 
+TEST_F(SchedulerWorkersTest, AWorkerThatIsGoneHasNoPlaces) {
+  SchedulerOptions options;
+  options.max_running_requests = 2;
+  options.max_waiting_requests = 1;
+  Scheduler scheduler(Workers(), nullptr, &observer_, options);
+  second_.set_readiness(absl::UnavailableError("gone"));
+  scheduler.RunOnce();
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int i = 0; i < 3; ++i) {
+    streams.push_back(*scheduler.Submit(Plan(4, 8), absl::InfiniteFuture()));
+  }
+  EXPECT_EQ(scheduler.Submit(Plan(4, 8), absl::InfiniteFuture()).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  second_.set_readiness(absl::OkStatus());
+  scheduler.RunOnce();
+  EXPECT_TRUE(scheduler.Submit(Plan(4, 8), absl::InfiniteFuture()).ok());
+}
+
 TEST_F(SchedulerWorkersTest, AFailedWorkerFailsItsOwnRequestsOnly) {
   Scheduler scheduler(Workers(), nullptr, &observer_, {});
   const auto a = *scheduler.Submit(Plan(4, 8, 10), absl::InfiniteFuture());
