@@ -23,6 +23,7 @@ Scheduler::Scheduler(const std::vector<AttentionClient*>& attention, const Token
 
 void Scheduler::AddAttention(AttentionClient* attention) {
   const std::lock_guard<std::mutex> lock(loops_mutex_);
+  if (steps_end_ < absl::InfiniteFuture()) attention->EndStepsBy(steps_end_);
   events_->AddLoop();
   admission_.AddWorker();
   loops_.push_back(std::make_unique<StepLoop>(static_cast<int>(loops_.size()), attention,
@@ -102,6 +103,10 @@ absl::StatusOr<std::shared_ptr<TokenStream>> Scheduler::Submit(GenerationPlan pl
 
 void Scheduler::Drain(absl::Time deadline) {
   admission_.StartDrain(deadline);
+  {
+    const std::lock_guard<std::mutex> lock(loops_mutex_);
+    steps_end_ = deadline;
+  }
   for (StepLoop* loop : loops()) loop->EndStepsBy(deadline);
   // Ends: the step loops drop whatever is left once the deadline has passed.
   admission_.AwaitEmpty();

@@ -87,6 +87,7 @@ class Scheduler {
 
   mutable std::mutex loops_mutex_;
   bool started_ ABSL_GUARDED_BY(loops_mutex_) = false;
+  absl::Time steps_end_ ABSL_GUARDED_BY(loops_mutex_) = absl::InfiniteFuture();  // of the drain
   std::vector<std::unique_ptr<StepLoop>> loops_ ABSL_GUARDED_BY(loops_mutex_);
 };
 

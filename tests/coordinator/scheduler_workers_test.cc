@@ -103,6 +103,18 @@ TEST_F(SchedulerWorkersTest, AWorkerThatIsGoneHasNoPlaces) {
   EXPECT_TRUE(scheduler.Submit(Plan(4, 8), absl::InfiniteFuture()).ok());
 }
 
+TEST_F(SchedulerWorkersTest, AWorkerThatComesDuringTheDrainKnowsItsDeadline) {
+  struct : FakeAttentionClient {
+    void EndStepsBy(absl::Time end) override { steps_end = end; }
+    absl::Time steps_end = absl::InfiniteFuture();
+  } late;
+  Scheduler scheduler(Workers(), nullptr, &observer_, {});
+  const absl::Time deadline = absl::UnixEpoch() + absl::Hours(1);
+  scheduler.Drain(deadline);
+  scheduler.AddAttention(&late);
+  EXPECT_EQ(late.steps_end, deadline);
+}
+
 TEST_F(SchedulerWorkersTest, AFailedWorkerFailsItsOwnRequestsOnly) {
   Scheduler scheduler(Workers(), nullptr, &observer_, {});
   const auto a = *scheduler.Submit(Plan(4, 8, 10), absl::InfiniteFuture());
