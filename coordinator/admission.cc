@@ -20,15 +20,14 @@ std::string Rounded(absl::Duration duration) {
   return absl::FormatDuration(absl::Trunc(duration, absl::Milliseconds(100)));
 }
 
-absl::Status ShuttingDown() {
-  return absl::UnavailableError("the coordinator is shutting down; ask another one");
-}
-
 }  // namespace
 
 Admission::Admission(int kv_block_size, std::shared_ptr<StreamEvents> events,
                      const SchedulerOptions& options)
-    : options_(options), events_(std::move(events)), placement_(0, kv_block_size) {}
+    : options_(options),
+      events_(std::move(events)),
+      placement_(0, kv_block_size),
+      limits_(options) {}
 
 void Admission::AddWorker() {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -103,7 +102,7 @@ absl::Status Admission::CheckWaitLocked(const Sequence& sequence, size_t num_com
                                         absl::Time now) {
   const std::optional<absl::Duration> wait =
       EstimateLocked(sequence.priority(), num_completions, now);
-  const absl::Duration left = ExpiryLocked(sequence) - now;
+  const absl::Duration left = limits_.ExpiryOf(sequence) - now;
   if (!wait.has_value() || *wait <= left) return absl::OkStatus();
   const bool own_deadline = sequence.deadline() - now <= left;
   return WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
@@ -178,17 +177,19 @@ void Admission::SetLoad(int worker, const AttentionLoad& load) {
     woke = before.ready && !load.ready && loads_.size() > 1 && !waiting_.empty();
     const absl::Time now = options_.clock();
     NoteSaturationLocked(now);
-    NoteServingLocked(now);
+    const bool serving =
+        std::any_of(loads_.begin(), loads_.end(), [](const auto& one) { return one.serving; });
+    if (limits_.NoteServing(serving, now)) UpdateExpiriesLocked();
   }
   if (woke) events_->WakeAllBut(worker);
 }
 
-void Admission::NoteServingLocked(absl::Time now) {
-  const bool serving =
-      std::any_of(loads_.begin(), loads_.end(), [](const auto& load) { return load.serving; });
-  if (serving == (none_serves_since_ == absl::InfiniteFuture())) return;
-  none_serves_since_ = serving ? absl::InfiniteFuture() : now;
-  UpdateExpiriesLocked();
+bool Admission::OthersServe(int worker) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 0; i < loads_.size(); ++i) {
+    if (loads_[i].serving && i != static_cast<size_t>(worker)) return true;
+  }
+  return false;
 }
 
 std::unique_ptr<Sequence> Admission::Next(int worker) {
@@ -257,43 +258,20 @@ void Admission::Return(std::unique_ptr<Sequence> sequence) {
 void Admission::PushLocked(std::unique_ptr<Sequence> sequence) {
   // Again: the first note may have come while it did not wait here.
   if (!sequence->stream().cancelled().ok()) events_->Note(sequence->id());
-  const absl::Time expiry = ExpiryLocked(*sequence);
+  const absl::Time expiry = limits_.ExpiryOf(*sequence);
   waiting_.Push(std::move(sequence), expiry);
-}
-
-bool Admission::LimitsQueueTime(const Sequence& sequence) const {
-  return options_.queue_timeout > absl::ZeroDuration() && !sequence.started().has_value() &&
-         !sequence.worker().has_value();
-}
-
-absl::Time Admission::EndOfPatienceLocked(const Sequence& sequence) const {
-  if (options_.queue_timeout <= absl::ZeroDuration()) return absl::InfiniteFuture();
-  return std::max(none_serves_since_, sequence.waiting_since) + options_.queue_timeout;
-}
-
-absl::Time Admission::ExpiryLocked(const Sequence& sequence) const {
-  absl::Time expiry = std::min(sequence.deadline(), drain_deadline_);
-  expiry = std::min(expiry, LimitsQueueTime(sequence) ? sequence.arrival() + options_.queue_timeout
-                                                      : EndOfPatienceLocked(sequence));
-  if (sequence.lost_since().has_value() && options_.queue_timeout > absl::ZeroDuration()) {
-    expiry = std::min(expiry, *sequence.lost_since() + options_.queue_timeout);
-  }
-  if (sequence.stalled_since.has_value()) {
-    expiry = std::min(expiry, *sequence.stalled_since + options_.slow_client_timeout);
-  }
-  return expiry;
 }
 
 void Admission::UpdateExpiriesLocked() {
   for (std::unique_ptr<Sequence>& sequence : waiting_.TakeAll()) {
-    const absl::Time expiry = ExpiryLocked(*sequence);
+    const absl::Time expiry = limits_.ExpiryOf(*sequence);
     waiting_.Push(std::move(sequence), expiry);
   }
 }
 
 absl::Time Admission::DeadlineOf(const Sequence& sequence) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return std::min(sequence.deadline(), drain_deadline_);
+  return limits_.DeadlineOf(sequence);
 }
 
 absl::Status Admission::ReasonToLeave(const Sequence& sequence, bool waiting,
@@ -303,36 +281,10 @@ absl::Status Admission::ReasonToLeave(const Sequence& sequence, bool waiting,
 }
 
 absl::Status Admission::ReasonLocked(const Sequence& sequence, bool waiting, absl::Time now) const {
-  if (absl::Status cancelled = sequence.stream().cancelled(); !cancelled.ok()) return cancelled;
-  if (now >= sequence.deadline()) return PastDeadline();
-  if (now >= drain_deadline_) return ShuttingDown();
-  if (waiting && LimitsQueueTime(sequence) && now - sequence.arrival() >= options_.queue_timeout) {
-    return WithRetryAfter(
-        absl::ResourceExhaustedError(absl::StrCat("waited for ",
-                                                  absl::FormatDuration(options_.queue_timeout),
-                                                  " and could not start; try again later")),
-        std::clamp(EstimateLocked(sequence.priority(), 1, now).value_or(kUnmeasuredRetry),
-                   kShortestRetry, kLongestRetry));
-  }
-  if (waiting && sequence.lost_since().has_value() &&
-      options_.queue_timeout > absl::ZeroDuration() &&
-      now - *sequence.lost_since() >= options_.queue_timeout) {
-    return absl::UnavailableError(
-        absl::StrCat("its attention worker was lost, and none has taken the request within ",
-                     absl::FormatDuration(options_.queue_timeout)));
-  }
-  if (waiting && !LimitsQueueTime(sequence) && now >= EndOfPatienceLocked(sequence)) {
-    return absl::UnavailableError(
-        absl::StrCat("no attention worker could go on with the request within ",
-                     absl::FormatDuration(options_.queue_timeout)));
-  }
-  if (sequence.stalled_since.has_value() && sequence.stream().full() &&
-      now - *sequence.stalled_since >= options_.slow_client_timeout) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the client has left ", options_.stream_capacity_tokens, " tokens unread for ",
-                     absl::FormatDuration(options_.slow_client_timeout)));
-  }
-  return absl::OkStatus();
+  return limits_.ReasonToLeave(sequence, waiting, now, [&] {
+    return std::clamp(EstimateLocked(sequence.priority(), 1, now).value_or(kUnmeasuredRetry),
+                      kShortestRetry, kLongestRetry);
+  });
 }
 
 std::vector<Admission::Ended> Admission::TakeEnded(absl::Time now) {
@@ -374,7 +326,7 @@ void Admission::StartDrain(absl::Time deadline) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     draining_ = true;
-    drain_deadline_ = std::min(drain_deadline_, deadline);
+    limits_.EndBy(deadline);
     UpdateExpiriesLocked();
   }
   events_->WakeAll();
@@ -401,10 +353,6 @@ int64_t Admission::num_waiting() const {
 absl::Time Admission::next_expiry() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return waiting_.next_expiry();
-}
-
-absl::Status PastDeadline() {
-  return absl::DeadlineExceededError("the request's deadline passed before it was finished");
 }
 
 }  // namespace tramontane

@@ -19,11 +19,10 @@
 #include "coordinator/scheduler_options.h"
 #include "coordinator/sequence.h"
 #include "coordinator/stream_events.h"
+#include "coordinator/time_limits.h"
 #include "coordinator/waiting_queue.h"
 
 namespace tramontane {
-
-absl::Status PastDeadline();  // a request's own
 
 // Thread-safe. Sequences enter once (Enter) and leave once (Left); in between they wait here or run
 // in a step loop, and may come back.
@@ -45,6 +44,8 @@ class Admission {
 
   // What a worker could take now; nothing from the beginning. num_running: with siblings.
   void SetLoad(int worker, const AttentionLoad& load);
+  // Whether another worker takes sequences.
+  bool OthersServe(int worker) const;
   // The sequence to run next, where it is to run on `worker`; null where there is none. Nobody
   // overtakes a sequence of the same or a higher priority, but for those whose own reader is slow.
   // The other completions of its request that wait come with it, as its siblings, so that one of
@@ -106,15 +107,9 @@ class Admission {
   void PushLocked(std::unique_ptr<Sequence> sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // It waits, and its reader is slow.
   void MarkStalledLocked(SequenceId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool LimitsQueueTime(const Sequence& sequence) const;
-  // When a sequence that waits must leave because no worker serves.
-  absl::Time EndOfPatienceLocked(const Sequence& sequence) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void NoteServingLocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ReasonLocked(const Sequence& sequence, bool waiting, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Time ExpiryLocked(const Sequence& sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Of all that wait, again.
+  // When those that wait expire, again.
   void UpdateExpiriesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const SchedulerOptions options_;
@@ -125,14 +120,12 @@ class Admission {
   WaitingQueue waiting_ ABSL_GUARDED_BY(mutex_);
   std::vector<Ended> displaced_ ABSL_GUARDED_BY(mutex_);      // for TakeEnded to take
   std::vector<AttentionLoad> loads_ ABSL_GUARDED_BY(mutex_);  // [number of workers]
-  // Since when no worker serves.
-  absl::Time none_serves_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   AttentionPlacement placement_ ABSL_GUARDED_BY(mutex_);
+  TimeLimits limits_ ABSL_GUARDED_BY(mutex_);
   DrainRate drain_rate_ ABSL_GUARDED_BY(mutex_);
   absl::Time last_retry_slot_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   int64_t num_inside_ ABSL_GUARDED_BY(mutex_) = 0;  // entered and not left
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Time drain_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
 };
 
 }  // namespace tramontane

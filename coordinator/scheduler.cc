@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "coordinator/time_limits.h"
 #include "model/check.h"
 
 namespace tramontane {

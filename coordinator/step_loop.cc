@@ -89,21 +89,23 @@ void StepLoop::RequeueLost(absl::Time now) {
   roomless_id_ = 0;
   const absl::Status readiness = attention_->readiness();
   const std::string reason(readiness.ok() ? "it is back" : readiness.message());
-  while (!running_.empty()) {
-    std::unique_ptr<Sequence> lost = Remove(*running_.back());
-    lost->OnLost(now);
-    if (lost->num_losses() > kMaxLosses) {
-      End(std::move(lost),
-          absl::UnavailableError(
-              absl::StrCat("the attention workers that ran the request were lost ", kMaxLosses + 1,
-                           " times without a new token; the last: ", reason)),
-          now);
-    } else {
-      observer_->OnRequeued();
-      admission_->Return(std::move(lost));
-    }
-  }
+  while (!running_.empty()) Requeue(*running_.back(), reason, now);
   events_->WakeAll();  // other workers may take them
+}
+
+void StepLoop::Requeue(const Sequence& sequence, const std::string& reason, absl::Time now) {
+  std::unique_ptr<Sequence> lost = Remove(sequence);
+  lost->OnLost(now);
+  if (lost->num_losses() > kMaxLosses) {
+    End(std::move(lost),
+        absl::UnavailableError(absl::StrCat("the attention workers that ran the request were lost ",
+                                            kMaxLosses + 1,
+                                            " times without a new token; the last: ", reason)),
+        now);
+    return;
+  }
+  observer_->OnRequeued();
+  admission_->Return(std::move(lost));
 }
 
 void StepLoop::DropEnded(absl::Time now) {
@@ -184,50 +186,6 @@ void StepLoop::ReleaseSiblings(Sequence& sequence) {
   events_->WakeAll();
 }
 
-absl::StatusOr<bool> StepLoop::TryAdmit(Sequence& sequence) {
-  if (sequence.id() == roomless_id_ && AttainableBlocks() <= roomless_blocks_) return false;
-  const absl::StatusOr<int> cached = attention_->AddSequence(sequence.Spec());
-  if (!cached.ok()) return cached.status();
-  const KvCacheUsage usage = attention_->kv_cache_usage();
-  const int64_t own = usage.BlocksFor(sequence.num_tokens()) - usage.BlocksFor(*cached);
-  const auto needed = [&] {
-    // Beside its own blocks, one for the next token of each: else it is preempted at once. Alone,
-    // anything that the worker accepts has room.
-    return running_.empty() ? 0 : own + static_cast<int64_t>(running_.size());
-  };
-  const bool attainable = needed() <= AttainableBlocks();
-  while (attainable && needed() > UncommittedBlocks() && PreemptPaused()) {
-  }
-  if (needed() > UncommittedBlocks()) {
-    attention_->ReleaseSequence(sequence.id());
-    roomless_id_ = sequence.id();
-    roomless_blocks_ = AttainableBlocks();
-    return false;
-  }
-  sequence.OnAdmitted(*cached);
-  observer_->OnAdmitted(sequence.num_tokens(), *cached);
-  return true;
-}
-
-int64_t StepLoop::UncommittedBlocks() const {
-  const KvCacheUsage usage = attention_->kv_cache_usage();
-  int64_t blocks = usage.num_free_blocks;
-  for (const std::unique_ptr<Sequence>& sequence : running_) {
-    blocks -= usage.BlocksFor(sequence->num_tokens()) - usage.BlocksFor(sequence->rows_run());
-  }
-  return blocks;
-}
-
-int64_t StepLoop::AttainableBlocks() const {
-  const KvCacheUsage usage = attention_->kv_cache_usage();
-  int64_t blocks = UncommittedBlocks();
-  for (const std::unique_ptr<Sequence>& sequence : running_) {
-    // With the one for its next token.
-    if (sequence->stream().full()) blocks += usage.BlocksFor(sequence->num_tokens()) + 1;
-  }
-  return blocks;
-}
-
 StepLoop::Plan StepLoop::PlanStep(absl::Time now) {
   int prefill_rows = options_.max_step_tokens;
   for (const std::unique_ptr<Sequence>& sequence : running_) {
@@ -262,51 +220,6 @@ StepLoop::Plan StepLoop::PlanStep(absl::Time now) {
   return plan;
 }
 
-int StepLoop::MakeRoom(const Sequence& sequence, int rows, int64_t& free_blocks) {
-  const KvCacheUsage usage = attention_->kv_cache_usage();
-  rows = std::min(rows, sequence.num_tokens() - sequence.rows_run());
-  const int64_t held = usage.BlocksFor(sequence.rows_run());
-  const int64_t needed = usage.BlocksFor(sequence.rows_run() + rows) - held;
-  while (needed > free_blocks) {
-    const int64_t before = attention_->kv_cache_usage().num_free_blocks;
-    if (!PreemptFor(sequence)) break;
-    free_blocks += attention_->kv_cache_usage().num_free_blocks - before;
-  }
-  const int64_t granted = std::min(needed, free_blocks);
-  free_blocks -= granted;
-  return static_cast<int>(
-      std::min<int64_t>(rows, (held + granted) * usage.block_size - sequence.rows_run()));
-}
-
-bool StepLoop::PreemptFor(const Sequence& sequence) {
-  // A worker that is lost has no blocks, whoever gives up theirs.
-  if (attention_->incarnation() != incarnation_) return false;
-  for (auto victim = running_.rbegin(); victim != running_.rend(); ++victim) {
-    const bool later = sequence.precedence() < (*victim)->precedence();
-    const bool paused = (*victim)->stalled_since.has_value();
-    if (victim->get() == &sequence || (!later && !paused)) continue;
-    Preempt(**victim);
-    return true;
-  }
-  return false;
-}
-
-bool StepLoop::PreemptPaused() {
-  if (attention_->incarnation() != incarnation_) return false;
-  const auto last = std::find_if(running_.rbegin(), running_.rend(),
-                                 [](const auto& sequence) { return sequence->stream().full(); });
-  if (last == running_.rend()) return false;
-  Preempt(**last);
-  return true;
-}
-
-void StepLoop::Preempt(const Sequence& sequence) {
-  std::unique_ptr<Sequence> preempted = Remove(sequence);
-  preempted->OnPreempted();
-  observer_->OnPreempted();
-  admission_->Return(std::move(preempted));
-}
-
 void StepLoop::RunStep(const Plan& plan) {
   absl::StatusOr<StepResult> result = attention_->Step(plan.request);
   const absl::Time now = options_.clock();
@@ -322,8 +235,21 @@ void StepLoop::RunStep(const Plan& plan) {
          {"status", absl::StatusCodeToString(result.status().code())},
          {"message", result.status().message()}});
     // Of a worker that is lost, the next round makes them wait again.
-    if (attention_->incarnation() == incarnation_) FailSequences(plan, result.status(), now);
+    if (attention_->incarnation() == incarnation_) OnFailedStep(plan, result.status(), now);
   }
+}
+
+void StepLoop::OnFailedStep(const Plan& plan, const absl::Status& status, absl::Time now) {
+  // It may be this worker alone that does not reach the experts.
+  if (!absl::IsUnavailable(status) || attention_->readiness().ok() ||
+      !admission_->OthersServe(index_)) {
+    FailSequences(plan, status, now);
+    return;
+  }
+  for (const Sequence* sequence : plan.sequences) {
+    Requeue(*sequence, std::string(status.message()), now);
+  }
+  events_->WakeAll();
 }
 
 void StepLoop::Consume(const Plan& plan, StepResult result, absl::Time now) {

@@ -63,6 +63,8 @@ class StepLoop {
   // Where the attention worker has lost what it was given, all that runs waits again, to be
   // computed again wherever it is taken next; but for what was lost too often.
   void RequeueLost(absl::Time now);
+  // `sequence` runs again, on whichever worker takes it, unless that has happened too often.
+  void Requeue(const Sequence& sequence, const std::string& reason, absl::Time now);
   void DropEnded(absl::Time now);
   void Admit(absl::Time now);
   // Why it takes no sequence says nothing of the sequence.
@@ -83,11 +85,10 @@ class StepLoop {
   int MakeRoom(const Sequence& sequence, int rows, int64_t& free_blocks);
   // Takes the last one that may be preempted for `sequence` out; false where there is none.
   bool PreemptFor(const Sequence& sequence);
-  // Likewise the last one that is paused.
-  bool PreemptPaused();
-  void Preempt(const Sequence& sequence);
+  bool PreemptLast(const std::function<bool(const Sequence&)>& may_go);
 
   void RunStep(const Plan& plan);
+  void OnFailedStep(const Plan& plan, const absl::Status& status, absl::Time now);
   void Consume(const Plan& plan, StepResult result, absl::Time now);
   void FailSequences(const Plan& plan, const absl::Status& status, absl::Time now);
   std::unique_ptr<Sequence> Remove(const Sequence& sequence);

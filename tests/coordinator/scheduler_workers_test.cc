@@ -115,6 +115,33 @@ TEST_F(SchedulerWorkersTest, AWorkerThatComesDuringTheDrainKnowsItsDeadline) {
   EXPECT_EQ(late.steps_end, deadline);
 }
 
+TEST_F(SchedulerWorkersTest, RequestsOfAWorkerThatAloneLacksItsExpertsMoveToAnother) {
+  Scheduler scheduler(Workers(), nullptr, &observer_, {});
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int i = 0; i < 4; ++i) {
+    streams.push_back(*scheduler.Submit(Plan(4, 8, 10 + 10 * i), absl::InfiniteFuture()));
+  }
+  for (int round = 0; round < 3; ++round) scheduler.RunOnce();
+  ASSERT_EQ(first_.num_sequences(), 2u);
+  first_.set_readiness(absl::UnavailableError("no expert worker hosts layer 0"));
+  first_.FailNextStep(absl::UnavailableError("none came within 30s"));
+  RunAll(scheduler);
+  EXPECT_EQ(first_.num_sequences(), 0u);
+  for (size_t i = 0; i < streams.size(); ++i) {
+    const TokenStream::Batch batch = streams[i]->Take(100);
+    ASSERT_TRUE(batch.end.has_value());
+    EXPECT_TRUE(batch.end->ok()) << *batch.end;
+    EXPECT_EQ(batch.output.token_ids.size(), 8u);
+  }
+  // Where no other takes them, they end.
+  const auto alone = *scheduler.Submit(Plan(4, 8), absl::InfiniteFuture());
+  scheduler.RunOnce();
+  second_.set_readiness(absl::UnavailableError("no expert worker hosts layer 0"));
+  second_.FailNextStep(absl::UnavailableError("none came within 30s"));
+  RunAll(scheduler);
+  EXPECT_EQ(alone->Take(100).end->code(), absl::StatusCode::kUnavailable);
+}
+
 TEST_F(SchedulerWorkersTest, AFailedWorkerFailsItsOwnRequestsOnly) {
   Scheduler scheduler(Workers(), nullptr, &observer_, {});
   const auto a = *scheduler.Submit(Plan(4, 8, 10), absl::InfiniteFuture());

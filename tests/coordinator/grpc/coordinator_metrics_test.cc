@@ -20,6 +20,7 @@
 #include "expert_worker/expert_set.h"
 #include "expert_worker/grpc/expert_worker_metrics.h"
 #include "proto/serving/security_metrics.h"
+#include "proto/serving/status_ports.h"
 #include "tests/attention_worker/grpc/metric_values.h"
 
 namespace tramontane {
@@ -64,7 +65,11 @@ TEST_F(CoordinatorMetricsTest, PageAndRegistriesAgree) {
   SecurityMetrics security(registry_);
   security.ShowExpiry("own.pem", absl::UnixEpoch());
   const ExpertWorkerMetrics worker(registry_, *ExpertSet::Parse("all", 4, 8));
-  EXPECT_THAT(Documented(), UnorderedElementsAreArray(MetricFamilies(*registry_)));
+  auto families = MetricFamilies(*registry_);
+  const auto ports = StatusPorts::Start("", /*allow_plaintext_beyond_loopback=*/false);
+  ASSERT_TRUE(ports.ok()) << ports.status();
+  families.merge(MetricFamilies(*(*ports)->registry()));
+  EXPECT_THAT(Documented(), UnorderedElementsAreArray(families));
 }
 
 TEST_F(CoordinatorMetricsTest, RequestsAreCountedByStatus) {

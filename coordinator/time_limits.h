@@ -1,0 +1,50 @@
+// How long a sequence may wait and run.
+#ifndef TRAMONTANE_COORDINATOR_TIME_LIMITS_H_
+#define TRAMONTANE_COORDINATOR_TIME_LIMITS_H_
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "coordinator/scheduler_options.h"
+#include "coordinator/sequence.h"
+
+namespace tramontane {
+
+absl::Status PastDeadline();  // a request's own
+absl::Status ShuttingDown();
+
+// Says when a sequence must leave at the latest, and why it must. Not thread-safe.
+class TimeLimits {
+ public:
+  explicit TimeLimits(const SchedulerOptions& options) : options_(options) {}
+
+  // All must have left by then.
+  void EndBy(absl::Time drain_deadline);
+  // Whether a worker takes sequences, though it may have no place for one now; true at first. True
+  // where that is a change.
+  bool NoteServing(bool serving, absl::Time now);
+
+  absl::Time DeadlineOf(const Sequence& sequence) const;  // where it runs
+  absl::Time ExpiryOf(const Sequence& sequence) const;    // where it waits
+  // Why it must leave now; OK where it may stay. `retry_after`: the hint for one that has waited
+  // for too long.
+  absl::Status ReasonToLeave(const Sequence& sequence, bool waiting, absl::Time now,
+                             const std::function<absl::Duration()>& retry_after) const;
+
+ private:
+  // Of waiting for a beginning.
+  bool LimitsQueueTime(const Sequence& sequence) const;
+  // When one that has begun must leave because no worker serves.
+  absl::Time EndOfPatience(const Sequence& sequence) const;
+  absl::Status ReasonToWaitNoMore(const Sequence& sequence, absl::Time now,
+                                  const std::function<absl::Duration()>& retry_after) const;
+
+  const SchedulerOptions options_;
+  absl::Time drain_deadline_ = absl::InfiniteFuture();
+  absl::Time none_serves_since_ = absl::InfiniteFuture();
+};
+
+}  // namespace tramontane
+
+#endif  // TRAMONTANE_COORDINATOR_TIME_LIMITS_H_

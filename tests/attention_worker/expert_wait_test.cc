@@ -1,0 +1,140 @@
+// Steps that wait for a worker with an expert that nobody hosts.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "attention_worker/dispatch_terms.h"
+#include "attention_worker/expert_wait.h"
+#include "tests/attention_worker/failover_fixture.h"
+
+namespace tramontane {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class ExpertWaitTest : public FailoverTest {};
+
+TEST_F(ExpertWaitTest, WithoutAWorkerTheStepWaitsAndThenContinues) {
+  model_.directory->SetClients({});
+  Generation generation;
+  std::thread run([&] { generation = Generate(); });
+  model_.directory->WaitForWaiter();
+  model_.directory->SetClients({model_.clients[2]});
+  run.join();
+  ExpectQuiet(generation);
+  EXPECT_EQ(seen().expert_waits, 1);
+  EXPECT_EQ(seen().running_expert_waits, 0);
+  EXPECT_EQ(seen().stalls, 1);
+}
+
+TEST_F(ExpertWaitTest, TheLastWorkerMayBreakAndComeBackInTheMiddleOfALayer) {
+  model_.directory->SetClients({model_.clients[0]});
+  Disturb(5, [](const ExpertBatch&) { return absl::UnavailableError("restarted"); });
+  Generation generation;
+  std::thread run([&] { generation = Generate(); });
+  model_.directory->WaitForWaiter();
+  model_.directory->SetClients({model_.clients[0]});
+  run.join();
+  ExpectQuiet(generation);
+}
+
+// Else it would break every worker that comes back, for ever, and hold up all others.
+TEST_F(ExpertWaitTest, AStepThatBreaksEachWorkerThatComesBackIsGivenUp) {
+  Load(With({.expert_wait_slice_ms = 1}));
+  model_.clients[0]->AnswerWith(
+      [](const ExpertBatch&) { return absl::UnavailableError("out of memory"); });
+  absl::Status status = absl::AbortedError("not yet");
+  int rounds = 0;
+  SequenceSpec spec;
+  spec.id = 77;
+  spec.max_total_tokens = 10;
+  ASSERT_TRUE(model_.worker->AddSequence(spec).ok());
+  SequenceChunk chunk;
+  chunk.id = 77;
+  chunk.token_ids = {1, 2};
+  StepRequest request;
+  request.chunks = {chunk};
+  for (; absl::IsAborted(status) && rounds < 100; ++rounds) {
+    model_.directory->SetClients({model_.clients[0]});
+    status = model_.worker->Step(request).status();
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("layer 0 experts"), HasSubstr("out of memory")));
+  EXPECT_LE(rounds, 4);
+  // Other rows have as many attempts as these had.
+  model_.clients[0]->AnswerWithExperts();
+  Disturb(5, [](const ExpertBatch&) { return absl::UnavailableError("restarted"); });
+  model_.directory->SetClients({model_.clients[0]});
+  Generation generation;
+  std::thread run([&] { generation = Generate(); });
+  model_.directory->WaitForWaiter();
+  model_.directory->SetClients({model_.clients[0]});
+  run.join();
+  ExpectQuiet(generation);
+}
+
+TEST(ExpertWaitTimesTest, AWaitThatNobodyWentOnWithIsForgotten) {
+  StepObserver observer;
+  ExpertWait wait(&observer, ForgetWaitAfter(ExpertDispatcherOptions()));
+  const absl::Time start = absl::UnixEpoch();
+  EXPECT_EQ(wait.Enter(0, {4}, start), start);
+  wait.Interrupt(start + absl::Seconds(1));
+  EXPECT_EQ(wait.Enter(0, {4}, start + absl::Seconds(2)), start);
+  wait.Interrupt(start + absl::Seconds(12));
+  EXPECT_EQ(wait.Enter(0, {4}, start + absl::Seconds(32)), start + absl::Seconds(32));
+}
+
+TEST_F(ExpertWaitTest, TheWaitForAWorkerIsBoundedAndNamesLayerAndExperts) {
+  Load(With({.expert_wait_timeout_ms = 1}));
+  model_.directory->SetClients({});
+  const absl::Status status = Outcome();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("layer 0 experts"));
+  EXPECT_EQ(seen().running_expert_waits, 0);
+}
+
+TEST_F(ExpertWaitTest, AStepInterruptsItsWaitAndGivenAgainGoesOn) {
+  // Each step waits for a millisecond, so the first is interrupted before anybody can help it.
+  Load(With({.expert_wait_slice_ms = 1}));
+  model_.directory->SetClients({});
+  SequenceSpec spec;
+  spec.id = 77;
+  spec.max_total_tokens = 10;
+  ASSERT_TRUE(model_.worker->AddSequence(spec).ok());
+  SequenceChunk chunk;
+  chunk.id = 77;
+  chunk.token_ids = {1, 2};
+  StepRequest request;
+  request.chunks = {chunk};
+  const absl::Status first = model_.worker->Step(request).status();
+  EXPECT_EQ(first.code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(std::string(first.message()), HasSubstr("layer 0 experts"));
+  EXPECT_EQ(seen().running_expert_waits, 0);
+  model_.directory->SetClients(model_.clients);
+  EXPECT_TRUE(model_.worker->Step(request).ok());
+  EXPECT_EQ(seen().interrupted_expert_waits, 1);
+  EXPECT_EQ(seen().running_expert_waits, 0);
+}
+
+TEST_F(ExpertWaitTest, AWaitInManyStepsIsBoundedAsOneIs) {
+  Load(With({.expert_wait_timeout_ms = 20, .expert_wait_slice_ms = 1}));
+  model_.directory->SetClients({});
+  // Outcome gives each step again that ends with ABORTED.
+  EXPECT_EQ(Outcome().code(), absl::StatusCode::kUnavailable);
+  EXPECT_GT(seen().interrupted_expert_waits, 0);
+  EXPECT_EQ(seen().running_expert_waits, 0);
+}
+
+TEST_F(ExpertWaitTest, TheStepsDeadlineEndsTheWait) {
+  model_.directory->SetClients({});
+  EXPECT_EQ(StepAlone(absl::Now() + absl::Milliseconds(30)).code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+}  // namespace
+}  // namespace tramontane
