@@ -75,23 +75,25 @@ void AttentionService::OnRequest(const std::shared_ptr<AttentionStream>& stream,
     Open(stream, request);
     return;
   }
-  std::shared_ptr<AttentionSession> session;
+  const bool numbered = request.request_id() != 0;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (driver_.stream == stream) session = driver_.session;
+    if (driver_.stream == stream && numbered) {
+      // Ahead of the release of the stream's sequences, and so of all that the next driver asks
+      // for.
+      step_thread_.Post([this, stream, session = driver_.session, request = std::move(request),
+                         received = absl::Now()] {
+        v1::AttentionAnswer answer = session->Handle(request, received, accepting());
+        NoteSequences(session->num_sequences());
+        stream->Answer(std::move(answer));
+      });
+      return;
+    }
   }
-  if (session == nullptr || request.request_id() == 0) {
-    stream->End(ToGrpcStatus(absl::InvalidArgumentError(
-                    request.request_id() == 0 ? "a request_id is 0; expected another number"
-                                              : "expected `open` as the first message")),
-                /*abandon=*/true);
-    return;
-  }
-  step_thread_.Post([this, stream, session, request = std::move(request), received = absl::Now()] {
-    v1::AttentionAnswer answer = session->Handle(request, received, accepting());
-    NoteSequences(session->num_sequences());
-    stream->Answer(std::move(answer));
-  });
+  stream->End(ToGrpcStatus(absl::InvalidArgumentError(
+                  numbered ? "expected `open` as the first message"
+                           : "a request_id is 0; expected another number")),
+              /*abandon=*/true);
 }
 
 void AttentionService::Open(const std::shared_ptr<AttentionStream>& stream,
