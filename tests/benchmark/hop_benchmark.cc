@@ -99,10 +99,11 @@ class OtherProcess {
  public:
   // Before there are threads.
   static void ForkAll() {
+    const pid_t parent = getpid();
     for (size_t i = 0; i < kSpinsUs.size(); ++i) {
       Pipes& pipes = all_[i];
       if (pipe(pipes.wish) != 0 || pipe(pipes.address) != 0) std::exit(1);
-      if (fork() == 0) Run(pipes, absl::Microseconds(kSpinsUs[i]));
+      if (fork() == 0) Run(parent, pipes, absl::Microseconds(kSpinsUs[i]));
     }
   }
 
@@ -128,8 +129,9 @@ class OtherProcess {
     std::string known;
   };
 
-  [[noreturn]] static void Run(const Pipes& pipes, absl::Duration spin) {
+  [[noreturn]] static void Run(pid_t parent, const Pipes& pipes, absl::Duration spin) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) std::_Exit(0);  // it has ended already, as with --benchmark_list_tests
     char wish = 0;
     if (read(pipes.wish[0], &wish, 1) != 1) std::_Exit(0);
     SetPollSpin(spin);
