@@ -28,6 +28,7 @@ absl::StatusOr<absl::Duration> Decoder::RunLayers(const TokenBatch& batch, absl:
     if (!run.ok()) return run;
     return absl::ZeroDuration();
   }
+  parts_.dispatcher->BeginStep();
   absl::StatusOr<absl::Duration> expert_wait = RunWithWorkers(batch, deadline, tracer);
   // Else it is given again.
   if (!absl::IsAborted(expert_wait.status())) parts_.dispatcher->EndStep();

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "attention_worker/dispatch_plan.h"
 #include "attention_worker/expert_directory.h"
@@ -47,7 +48,8 @@ class ExpertDispatcher {
   //   others             as the last worker failed, where the directory keeps those that fail
   absl::StatusOr<DispatchedRows> Await(Pending pending);
 
-  // No step that is given from now on is one that has ended with ABORTED.
+  // Before a step, and after one that did not end with ABORTED: what is given next has other rows.
+  void BeginStep() { terms_.expert_wait.BeginStep(absl::Now()); }
   void EndStep() { terms_.expert_wait.EndStep(); }
 
   // Nothing is sent or awaited after `end`; an Await that has begun sees it within a second. From

@@ -7,16 +7,18 @@
 
 namespace tramontane {
 
+void ExpertWait::BeginStep(absl::Time now) {
+  if (waiting_ || now - interrupted_ <= forget_after_) return;
+  since_.reset();
+  EndStep();
+}
+
 absl::Time ExpertWait::Enter(int layer, const std::vector<int>& experts, absl::Time now) {
   if (waiting_ && layer == layer_) {
     experts_ = experts;
     return *since_;
   }
   GiveUp(now);
-  if (since_.has_value() && now - interrupted_ > forget_after_) {
-    since_.reset();
-    EndStep();
-  }
   if (!since_.has_value()) {
     since_ = now;
     Log(LogLevel::kWarning, "waiting for experts that no worker hosts",

@@ -21,6 +21,8 @@ class ExpertWait {
   ExpertWait(StepObserver* observer, absl::Duration forget_after)
       : observer_(observer), forget_after_(forget_after) {}
 
+  // A step begins, or one that was interrupted is given again.
+  void BeginStep(absl::Time now);
   // A dispatch waits for `experts` of `layer`. Returns when this began, maybe in an earlier step.
   absl::Time Enter(int layer, const std::vector<int>& experts, absl::Time now);
   // The step ends, and the wait goes on with the next one.

@@ -32,13 +32,15 @@ Admission::Admission(int kv_block_size, std::shared_ptr<StreamEvents> events,
 void Admission::AddWorker() {
   const std::lock_guard<std::mutex> lock(mutex_);
   loads_.emplace_back();
+  lost_at_.push_back(absl::InfiniteFuture());
   placement_.AddWorker();
 }
 
-int64_t Admission::MissingPlacesLocked(size_t num_completions) const {
+int64_t Admission::MissingPlacesLocked(size_t num_completions, absl::Time now) const {
   int64_t places = options_.max_waiting_requests;
-  for (const AttentionLoad& load : loads_) {
-    if (load.serving) places += options_.max_running_requests - load.num_running;
+  for (size_t i = 0; i < loads_.size(); ++i) {
+    if (now - lost_at_[i] >= options_.moment_away) continue;
+    places += options_.max_running_requests - loads_[i].num_running;
   }
   const auto wanted = static_cast<int64_t>(waiting_.size() + num_completions);
   return std::max<int64_t>(0, wanted - places);
@@ -151,7 +153,9 @@ absl::Status Admission::Enter(std::vector<std::unique_ptr<Sequence>> completions
     const std::lock_guard<std::mutex> lock(mutex_);
     if (draining_) return ShuttingDown();
     const int priority = completions.front()->priority();
-    const int64_t missing = MissingPlacesLocked(completions.size());
+    // More may wait than there are places for, since a worker was lost: that is not theirs to mend.
+    const int64_t missing = std::min(MissingPlacesLocked(completions.size(), now),
+                                     static_cast<int64_t>(completions.size()));
     const std::vector<SequenceId> victims =
         missing > 0 ? FindVictimsLocked(priority, missing) : std::vector<SequenceId>();
     refusal = Refusal::kQueueFull;
@@ -176,6 +180,9 @@ void Admission::SetLoad(int worker, const AttentionLoad& load) {
     // What it leaves may be somebody else's now.
     woke = before.ready && !load.ready && loads_.size() > 1 && !waiting_.empty();
     const absl::Time now = options_.clock();
+    if (before.serving != load.serving) {
+      lost_at_[static_cast<size_t>(worker)] = load.serving ? absl::InfiniteFuture() : now;
+    }
     NoteSaturationLocked(now);
     const bool serving =
         std::any_of(loads_.begin(), loads_.end(), [](const auto& one) { return one.serving; });

@@ -83,7 +83,8 @@ class Admission {
 
  private:
   // How many of so many places the queue lacks.
-  int64_t MissingPlacesLocked(size_t num_completions) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int64_t MissingPlacesLocked(size_t num_completions, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // First completions of requests whose places, all together `missing` or more, one of `priority`
   // may take; none where these are too few.
   std::vector<SequenceId> FindVictimsLocked(int priority, int64_t missing) const
@@ -120,6 +121,8 @@ class Admission {
   WaitingQueue waiting_ ABSL_GUARDED_BY(mutex_);
   std::vector<Ended> displaced_ ABSL_GUARDED_BY(mutex_);      // for TakeEnded to take
   std::vector<AttentionLoad> loads_ ABSL_GUARDED_BY(mutex_);  // [number of workers]
+  // [number of workers] since when each does not serve; the infinite future where it does.
+  std::vector<absl::Time> lost_at_ ABSL_GUARDED_BY(mutex_);
   AttentionPlacement placement_ ABSL_GUARDED_BY(mutex_);
   TimeLimits limits_ ABSL_GUARDED_BY(mutex_);
   DrainRate drain_rate_ ABSL_GUARDED_BY(mutex_);

@@ -13,9 +13,9 @@
 namespace tramontane {
 
 struct AttentionLoad {
-  bool ready = false;    // could take a sequence now
-  int num_running = 0;   // sequences
-  bool serving = false;  // takes sequences, though it may have no place for one now
+  bool ready = false;   // could take a sequence now
+  int num_running = 0;  // sequences
+  bool serving = true;  // takes sequences, though it may have no place for one now
 };
 
 // Prefix-aware, then least loaded: the worker that has run the longest beginning of the tokens,

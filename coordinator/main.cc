@@ -131,6 +131,7 @@ SchedulerOptions SchedulingOptions() {
   options.max_waiting_requests = absl::GetFlag(FLAGS_max_waiting_requests);
   options.queue_timeout = absl::Seconds(absl::GetFlag(FLAGS_queue_timeout_s));
   options.slow_client_timeout = absl::Seconds(absl::GetFlag(FLAGS_slow_client_timeout_s));
+  options.moment_away = kMomentAway;
   return options;
 }
 

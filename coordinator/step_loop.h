@@ -106,7 +106,8 @@ class StepLoop {
 
   uint64_t incarnation_;                            // of the attention worker that knows running_
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of precedence
-  // The sequence that waits for room, and how much was too little for it.
+  // The sequence that waits for room, and how much more than one block for each that runs was too
+  // little for it.
   SequenceId roomless_id_ = 0;
   int64_t roomless_blocks_ = 0;
   std::atomic<int> num_running_{0};

@@ -9,7 +9,11 @@
 namespace tramontane {
 
 absl::StatusOr<bool> StepLoop::TryAdmit(Sequence& sequence) {
-  if (sequence.id() == roomless_id_ && AttainableBlocks() <= roomless_blocks_) return false;
+  // What it needs and what it may get both change with who runs here.
+  const auto spare = [this] { return AttainableBlocks() - static_cast<int64_t>(running_.size()); };
+  if (sequence.id() == roomless_id_ && !running_.empty() && spare() <= roomless_blocks_) {
+    return false;
+  }
   const absl::StatusOr<int> cached = attention_->AddSequence(sequence.Spec());
   if (!cached.ok()) return cached.status();
   const KvCacheUsage usage = attention_->kv_cache_usage();
@@ -26,7 +30,7 @@ absl::StatusOr<bool> StepLoop::TryAdmit(Sequence& sequence) {
   if (needed() > UncommittedBlocks()) {
     attention_->ReleaseSequence(sequence.id());
     roomless_id_ = sequence.id();
-    roomless_blocks_ = AttainableBlocks();
+    roomless_blocks_ = spare();
     return false;
   }
   sequence.OnAdmitted(*cached);

@@ -84,9 +84,30 @@ TEST(ExpertWaitTimesTest, AWaitThatNobodyWentOnWithIsForgotten) {
   const absl::Time start = absl::UnixEpoch();
   EXPECT_EQ(wait.Enter(0, {4}, start), start);
   wait.Interrupt(start + absl::Seconds(1));
-  EXPECT_EQ(wait.Enter(0, {4}, start + absl::Seconds(2)), start);
+  wait.BeginStep(start + absl::Seconds(1.001));
+  // The step took its time until it was there again.
+  EXPECT_EQ(wait.Enter(0, {4}, start + absl::Seconds(11)), start);
   wait.Interrupt(start + absl::Seconds(12));
+  wait.BeginStep(start + absl::Seconds(31));
   EXPECT_EQ(wait.Enter(0, {4}, start + absl::Seconds(32)), start + absl::Seconds(32));
+}
+
+TEST(ExpertWaitTimesTest, ReturnsAreChargedToTheStepThatTheyInterrupted) {
+  StepObserver observer;
+  ExpertWait wait(&observer, absl::Seconds(3));
+  ExpertPlacement placement;
+  placement.num_layers = placement.num_experts = 1;
+  placement.replicas = {{nullptr}};
+  const absl::Time start = absl::UnixEpoch();
+  for (int round = 0; round < 3; ++round) {
+    wait.BeginStep(start);
+    wait.Enter(0, {0}, start);
+    wait.Interrupt(start);
+    wait.OnPlacement(placement, start);
+  }
+  EXPECT_EQ(wait.num_returns(), 3);
+  wait.BeginStep(start + absl::Seconds(10));
+  EXPECT_EQ(wait.num_returns(), 0);
 }
 
 TEST_F(ExpertWaitTest, TheWaitForAWorkerIsBoundedAndNamesLayerAndExperts) {

@@ -225,6 +225,18 @@ TEST_F(SchedulerPausedTest, ItsBlocksAreGivenToOneThatWaits) {
   EXPECT_EQ(before + RunReading(*paused), 12u);
 }
 
+TEST_F(SchedulerPausedTest, OneThatWaitsIsNoticedOnceNobodyRuns) {
+  Make(8);
+  const auto paused = Submit(Plan(12, 12, 10));
+  RunAll();
+  const auto short_one = Submit(Plan(1, 3, 50));
+  const auto nearly_all = Submit(Plan(28, 4, 100));
+  ASSERT_TRUE(scheduler_->RunOnce());
+  paused->Cancel(absl::CancelledError("gone"));
+  RunAll();
+  EXPECT_EQ(RunReading(*nearly_all) + Read(*nearly_all).output.token_ids.size(), 4u);
+}
+
 TEST_F(SchedulerPausedTest, OneThatWaitsIsNoticedOnceAnotherPauses) {
   Make(8);
   const auto paused = Submit(Plan(12, 12, 10));

@@ -231,6 +231,23 @@ TEST_F(SchedulerLossTest, AWorkerThatIsLostAsItIsGivenARequestFailsItNot) {
   }
 }
 
+TEST_F(SchedulerLossTest, ARequestOfAHigherPriorityTakesOnePlaceThoughManyWaitAfterALoss) {
+  MakeScheduler({.max_running_requests = 2, .max_waiting_requests = 4});
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int i = 0; i < 6; ++i) streams.push_back(Submit(Plan(4, 8, 10 + 10 * i)));
+  ASSERT_TRUE(scheduler_->RunOnce());
+  attention_->set_readiness(absl::UnavailableError("gone"));
+  attention_->LoseEverything();
+  scheduler_->RunOnce();
+  ASSERT_EQ(scheduler_->num_waiting(), 6);
+  now_ += absl::Seconds(10);
+  GenerationPlan plan = Plan(4, 8, 100);
+  plan.priority = 1;
+  streams.push_back(Submit(plan));
+  scheduler_->RunOnce();
+  EXPECT_EQ(observer_.refusals[Refusal::kDisplaced], 1);
+}
+
 TEST_F(SchedulerLossTest, AWorkerThatIsNotReadyFinishesWhatItHasAndTakesNothing) {
   MakeScheduler();
   const auto first = Submit(Plan(4, 8));

@@ -89,9 +89,12 @@ TEST_F(SchedulerWorkersTest, AWorkerThatIsGoneHasNoPlaces) {
   SchedulerOptions options;
   options.max_running_requests = 2;
   options.max_waiting_requests = 1;
+  absl::Time now = absl::UnixEpoch();
+  options.clock = [&now] { return now; };
   Scheduler scheduler(Workers(), nullptr, &observer_, options);
   second_.set_readiness(absl::UnavailableError("gone"));
   scheduler.RunOnce();
+  now += options.moment_away;
   std::vector<std::shared_ptr<TokenStream>> streams;
   for (int i = 0; i < 3; ++i) {
     streams.push_back(*scheduler.Submit(Plan(4, 8), absl::InfiniteFuture()));
@@ -101,6 +104,26 @@ TEST_F(SchedulerWorkersTest, AWorkerThatIsGoneHasNoPlaces) {
   second_.set_readiness(absl::OkStatus());
   scheduler.RunOnce();
   EXPECT_TRUE(scheduler.Submit(Plan(4, 8), absl::InfiniteFuture()).ok());
+}
+
+TEST_F(SchedulerWorkersTest, AWorkerThatWasLostAMomentAgoHasItsPlacesStill) {
+  SchedulerOptions options;
+  options.max_running_requests = 1;
+  options.max_waiting_requests = 0;
+  absl::Time now = absl::UnixEpoch();
+  options.clock = [&now] { return now; };
+  Scheduler scheduler(Workers(), nullptr, &observer_, options);
+  // Nobody has looked yet.
+  EXPECT_TRUE(scheduler.Submit(Plan(4, 8), absl::InfiniteFuture()).ok());
+  scheduler.RunOnce();
+  for (FakeAttentionClient* worker : {&first_, &second_}) {
+    worker->set_readiness(absl::UnavailableError("gone"));
+  }
+  scheduler.RunOnce();
+  EXPECT_TRUE(scheduler.Submit(Plan(4, 8), absl::InfiniteFuture()).ok());
+  now += options.moment_away;
+  EXPECT_EQ(scheduler.Submit(Plan(4, 8), absl::InfiniteFuture()).status().code(),
+            absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(SchedulerWorkersTest, AWorkerThatComesDuringTheDrainKnowsItsDeadline) {
