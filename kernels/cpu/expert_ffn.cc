@@ -4,6 +4,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/memory_size.h"
 #include "kernels/cpu/operations.h"
+#include "kernels/expert_slices.h"
 
 namespace tramontane::cpu {
 namespace {
@@ -82,24 +83,8 @@ void RunRows(Context& context, const ExpertFfnArgs& args) {
 }  // namespace
 
 void ExpertFfn(Context& context, const ExpertFfnArgs& args) {
-  constexpr size_t kMaxRows = kMaxActivatedRows;
-  const size_t element_bytes = DTypeSize(context.compute_dtype);
-  std::vector<ExpertRows> some;
-  size_t num_rows = 0;
-  for (ExpertRows group : args.groups) {
-    while (!group.input.empty()) {
-      const size_t count = std::min(group.input.size(), kMaxRows - num_rows);
-      some.push_back({group.expert, group.input.first(count), group.output});
-      group.input = group.input.subspan(count);
-      group.output += count * static_cast<size_t>(group.expert->hidden_size()) * element_bytes;
-      num_rows += count;
-      if (num_rows < kMaxRows) continue;
-      RunRows(context, {some});
-      some.clear();
-      num_rows = 0;
-    }
-  }
-  if (num_rows > 0) RunRows(context, {some});
+  RunInSlices(args, kMaxActivatedRows, context.compute_dtype,
+              [&context](const ExpertFfnArgs& slice) { RunRows(context, slice); });
 }
 
 }  // namespace tramontane::cpu

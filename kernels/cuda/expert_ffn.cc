@@ -7,6 +7,7 @@
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/packed_weights.h"
 #include "kernels/cuda/products.h"
+#include "kernels/expert_slices.h"
 #include "kernels/round_up.h"
 
 namespace tramontane::cuda {
@@ -112,24 +113,8 @@ void RunRows(Context& context, const ExpertFfnArgs& args) {
 }  // namespace
 
 void ExpertFfn(Context& context, const ExpertFfnArgs& args) {
-  const size_t element_bytes = DTypeSize(context.compute_dtype);
-  const auto max_rows = static_cast<size_t>(context.max_rows);
-  std::vector<ExpertRows> some;
-  size_t num_rows = 0;
-  for (ExpertRows group : args.groups) {
-    while (!group.input.empty()) {
-      const size_t count = std::min(group.input.size(), max_rows - num_rows);
-      some.push_back({group.expert, group.input.first(count), group.output});
-      group.input = group.input.subspan(count);
-      group.output += count * static_cast<size_t>(group.expert->hidden_size()) * element_bytes;
-      num_rows += count;
-      if (num_rows < max_rows) continue;
-      RunRows(context, {some});
-      some.clear();
-      num_rows = 0;
-    }
-  }
-  if (num_rows > 0) RunRows(context, {some});
+  RunInSlices(args, static_cast<size_t>(context.max_rows), context.compute_dtype,
+              [&context](const ExpertFfnArgs& slice) { RunRows(context, slice); });
 }
 
 }  // namespace tramontane::cuda
