@@ -184,9 +184,9 @@ void Admission::SetLoad(int worker, const AttentionLoad& load) {
       lost_at_[static_cast<size_t>(worker)] = load.serving ? absl::InfiniteFuture() : now;
     }
     NoteSaturationLocked(now);
-    const bool serving =
-        std::any_of(loads_.begin(), loads_.end(), [](const auto& one) { return one.serving; });
-    if (limits_.NoteServing(serving, now)) UpdateExpiriesLocked();
+    if (limits_.NoteNoneServes(*std::max_element(lost_at_.begin(), lost_at_.end()))) {
+      UpdateExpiriesLocked();
+    }
   }
   if (woke) events_->WakeAllBut(worker);
 }

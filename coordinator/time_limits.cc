@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/retry_hint.h"
@@ -20,10 +21,8 @@ void TimeLimits::EndBy(absl::Time drain_deadline) {
   drain_deadline_ = std::min(drain_deadline_, drain_deadline);
 }
 
-bool TimeLimits::NoteServing(bool serving, absl::Time now) {
-  if (serving == (none_serves_since_ == absl::InfiniteFuture())) return false;
-  none_serves_since_ = serving ? absl::InfiniteFuture() : now;
-  return true;
+bool TimeLimits::NoteNoneServes(absl::Time since) {
+  return std::exchange(none_serves_since_, since) != since;
 }
 
 bool TimeLimits::LimitsQueueTime(const Sequence& sequence) const {

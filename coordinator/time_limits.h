@@ -21,9 +21,9 @@ class TimeLimits {
 
   // All must have left by then.
   void EndBy(absl::Time drain_deadline);
-  // Whether a worker takes sequences, though it may have no place for one now; true at first. True
-  // where that is a change.
-  bool NoteServing(bool serving, absl::Time now);
+  // Since when no worker takes sequences; the infinite future, as at first, where one does, though
+  // it may have no place for one now. True where that is a change.
+  bool NoteNoneServes(absl::Time since);
 
   absl::Time DeadlineOf(const Sequence& sequence) const;  // where it runs
   absl::Time ExpiryOf(const Sequence& sequence) const;    // where it waits
