@@ -10,7 +10,6 @@
 #include "expert_worker/grpc/backend_flags.h"
 #include "kernels/processor_count.h"
 #include "proto/serving/hop_spin.h"
-#include "proto/serving/host_port.h"
 
 ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
 ABSL_FLAG(std::string, model_name, "",
@@ -79,12 +78,6 @@ absl::Status CheckAttentionFlags() {
   }
   if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
     return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
-  }
-  const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
-  const std::string metrics = absl::GetFlag(FLAGS_metrics_listen);
-  if (!metrics.empty()) {
-    const absl::Status allowed = CheckPlaintextAddress(metrics, "metrics_listen", beyond_loopback);
-    if (!allowed.ok()) return allowed;
   }
   return absl::OkStatus();
 }

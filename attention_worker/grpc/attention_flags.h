@@ -30,8 +30,8 @@ ABSL_DECLARE_FLAG(int, max_step_tokens);
 
 namespace tramontane {
 
-// INVALID_ARGUMENT or FAILED_PRECONDITION naming the flag that is missing, out of range, or an
-// address that needs leave. Before minutes of loading, not after.
+// INVALID_ARGUMENT or FAILED_PRECONDITION naming the flag that is missing or out of range. Before
+// minutes of loading, not after.
 absl::Status CheckAttentionFlags();
 // INVALID_ARGUMENT unless either --experts_in_process or expert workers are given; else as
 // CheckWorkerLists. `or_else` ends the message: what the process may do instead.

@@ -29,7 +29,6 @@
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
 #include "proto/serving/hop_spin.h"
-#include "proto/serving/host_port.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
 #include "proto/serving/process.h"
@@ -70,7 +69,6 @@ namespace tramontane {
 namespace {
 
 absl::Status CheckFlags() {
-  const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   if (absl::GetFlag(FLAGS_model).empty()) {
     return absl::InvalidArgumentError("--model=DIR is missing; see --help");
   }
@@ -92,15 +90,7 @@ absl::Status CheckFlags() {
   if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
     return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
   }
-  const absl::Status spin = CheckHopSpinFlag();
-  if (!spin.ok()) return spin;
-  // Before minutes of loading, not after.
-  const std::string metrics = absl::GetFlag(FLAGS_metrics_listen);
-  if (!metrics.empty()) {
-    absl::Status allowed = CheckPlaintextAddress(metrics, "metrics_listen", beyond_loopback);
-    if (!allowed.ok()) return allowed;
-  }
-  return absl::OkStatus();
+  return CheckHopSpinFlag();
 }
 
 ExpertExecutorOptions ExecutorOptions() {
