@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <string>
-#include <thread>
 
 #include "absl/time/clock.h"
 #include "attention_worker/dispatch_terms.h"
@@ -20,12 +19,7 @@ class ExpertWaitTest : public FailoverTest {};
 
 TEST_F(ExpertWaitTest, WithoutAWorkerTheStepWaitsAndThenContinues) {
   model_.directory->SetClients({});
-  Generation generation;
-  std::thread run([&] { generation = Generate(); });
-  model_.directory->WaitForWaiter();
-  model_.directory->SetClients({model_.clients[2]});
-  run.join();
-  ExpectQuiet(generation);
+  ExpectQuiet(GenerateOnceThereIs(model_.clients[2]));
   EXPECT_EQ(seen().expert_waits, 1);
   EXPECT_EQ(seen().running_expert_waits, 0);
   EXPECT_EQ(seen().stalls, 1);
@@ -34,12 +28,7 @@ TEST_F(ExpertWaitTest, WithoutAWorkerTheStepWaitsAndThenContinues) {
 TEST_F(ExpertWaitTest, TheLastWorkerMayBreakAndComeBackInTheMiddleOfALayer) {
   model_.directory->SetClients({model_.clients[0]});
   Disturb(5, [](const ExpertBatch&) { return absl::UnavailableError("restarted"); });
-  Generation generation;
-  std::thread run([&] { generation = Generate(); });
-  model_.directory->WaitForWaiter();
-  model_.directory->SetClients({model_.clients[0]});
-  run.join();
-  ExpectQuiet(generation);
+  ExpectQuiet(GenerateOnceThereIs(model_.clients[0]));
 }
 
 // Else it would break every worker that comes back, for ever, and hold up all others.
@@ -49,15 +38,7 @@ TEST_F(ExpertWaitTest, AStepThatBreaksEachWorkerThatComesBackIsGivenUp) {
       [](const ExpertBatch&) { return absl::UnavailableError("out of memory"); });
   absl::Status status = absl::AbortedError("not yet");
   int rounds = 0;
-  SequenceSpec spec;
-  spec.id = 77;
-  spec.max_total_tokens = 10;
-  ASSERT_TRUE(model_.worker->AddSequence(spec).ok());
-  SequenceChunk chunk;
-  chunk.id = 77;
-  chunk.token_ids = {1, 2};
-  StepRequest request;
-  request.chunks = {chunk};
+  const StepRequest request = AddOne();
   for (; absl::IsAborted(status) && rounds < 100; ++rounds) {
     model_.directory->SetClients({model_.clients[0]});
     status = model_.worker->Step(request).status();
@@ -70,12 +51,7 @@ TEST_F(ExpertWaitTest, AStepThatBreaksEachWorkerThatComesBackIsGivenUp) {
   model_.clients[0]->AnswerWithExperts();
   Disturb(5, [](const ExpertBatch&) { return absl::UnavailableError("restarted"); });
   model_.directory->SetClients({model_.clients[0]});
-  Generation generation;
-  std::thread run([&] { generation = Generate(); });
-  model_.directory->WaitForWaiter();
-  model_.directory->SetClients({model_.clients[0]});
-  run.join();
-  ExpectQuiet(generation);
+  ExpectQuiet(GenerateOnceThereIs(model_.clients[0]));
 }
 
 TEST(ExpertWaitTimesTest, AWaitThatNobodyWentOnWithIsForgotten) {
@@ -123,15 +99,7 @@ TEST_F(ExpertWaitTest, AStepInterruptsItsWaitAndGivenAgainGoesOn) {
   // Each step waits for a millisecond, so the first is interrupted before anybody can help it.
   Load(With({.expert_wait_slice_ms = 1}));
   model_.directory->SetClients({});
-  SequenceSpec spec;
-  spec.id = 77;
-  spec.max_total_tokens = 10;
-  ASSERT_TRUE(model_.worker->AddSequence(spec).ok());
-  SequenceChunk chunk;
-  chunk.id = 77;
-  chunk.token_ids = {1, 2};
-  StepRequest request;
-  request.chunks = {chunk};
+  const StepRequest request = AddOne();
   const absl::Status first = model_.worker->Step(request).status();
   EXPECT_EQ(first.code(), absl::StatusCode::kAborted);
   EXPECT_THAT(std::string(first.message()), HasSubstr("layer 0 experts"));

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "attention_worker/attention_worker.h"
@@ -48,16 +49,33 @@ class FailoverTest : public ::testing::Test {
     return generations.ok() ? generations->front() : Generation();
   }
 
-  // One step of a sequence of its own.
-  absl::Status StepAlone(absl::Time deadline = absl::InfiniteFuture()) {
+  // The first step of a sequence that is added for it.
+  StepRequest AddOne(int num_tokens = 2) {
     SequenceSpec spec;
     spec.id = 77;
-    spec.max_total_tokens = 10;
+    spec.max_total_tokens = num_tokens + 8;
     EXPECT_TRUE(model_.worker->AddSequence(spec).ok());
     SequenceChunk chunk;
     chunk.id = 77;
-    chunk.token_ids = {1, 2};
-    return model_.worker->Step({.chunks = {chunk}, .deadline = deadline}).status();
+    for (int i = 0; i < num_tokens; ++i) chunk.token_ids.push_back(1 + i % 200);
+    StepRequest request;
+    request.chunks = {chunk};
+    return request;
+  }
+  absl::Status StepAlone(absl::Time deadline = absl::InfiniteFuture()) {
+    StepRequest request = AddOne();
+    request.deadline = deadline;
+    return model_.worker->Step(request).status();
+  }
+
+  // What is generated where no worker has an expert, until `client` has them all.
+  Generation GenerateOnceThereIs(const std::shared_ptr<FakeExpertClient>& client) {
+    Generation generation;
+    std::thread run([&] { generation = Generate(); });
+    model_.directory->WaitForWaiter();
+    model_.directory->SetClients({client});
+    run.join();
+    return generation;
   }
 
   absl::Status Outcome() { return RunGenerations(*model_.worker, {kGeneration}).status(); }

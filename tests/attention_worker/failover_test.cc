@@ -181,16 +181,8 @@ TEST_F(FailoverTest, ManyBatchesToAWorkerThatBreaksAreOneFailure) {
   Load(options);
   model_.clients[0]->Hold();
   absl::Status status;
-  std::thread run([&] {
-    SequenceSpec spec;
-    spec.id = 78;
-    spec.max_total_tokens = 400;
-    status = model_.worker->AddSequence(spec).status();
-    SequenceChunk chunk;
-    chunk.id = 78;
-    for (int i = 0; i < 300; ++i) chunk.token_ids.push_back(1 + i % 200);
-    if (status.ok()) status = model_.worker->Step({.chunks = {chunk}}).status();
-  });
+  const StepRequest request = AddOne(300);
+  std::thread run([&] { status = model_.worker->Step(request).status(); });
   model_.clients[0]->WaitForHeld(80);
   model_.clients[0]->AnswerWith(
       [](const ExpertBatch&) { return absl::UnavailableError("killed"); });

@@ -30,17 +30,24 @@ class SchedulerWorkersTest : public testing::Test {
     }
   }
 
+  // Of so many requests of 8 tokens each.
+  static std::vector<std::shared_ptr<TokenStream>> RunThreeRounds(Scheduler& scheduler,
+                                                                  int num_requests) {
+    std::vector<std::shared_ptr<TokenStream>> streams;
+    for (int i = 0; i < num_requests; ++i) {
+      streams.push_back(*scheduler.Submit(Plan(4, 8, 10 + 10 * i), absl::InfiniteFuture()));
+    }
+    for (int round = 0; round < 3; ++round) scheduler.RunOnce();
+    return streams;
+  }
+
   FakeAttentionClient first_, second_;
   SchedulerObserver observer_;
 };
 
 TEST_F(SchedulerWorkersTest, SequencesAreSpreadByLoad) {
   Scheduler scheduler(Workers(), nullptr, &observer_, {});
-  std::vector<std::shared_ptr<TokenStream>> streams;
-  for (int i = 0; i < 6; ++i) {
-    streams.push_back(*scheduler.Submit(Plan(4, 8, 10 + 10 * i), absl::InfiniteFuture()));
-  }
-  for (int round = 0; round < 3; ++round) scheduler.RunOnce();
+  const auto streams = RunThreeRounds(scheduler, 6);
   EXPECT_EQ(first_.num_sequences(), 3u);
   EXPECT_EQ(second_.num_sequences(), 3u);
   RunAll(scheduler);
@@ -140,11 +147,7 @@ TEST_F(SchedulerWorkersTest, AWorkerThatComesDuringTheDrainKnowsItsDeadline) {
 
 TEST_F(SchedulerWorkersTest, RequestsOfAWorkerThatAloneLacksItsExpertsMoveToAnother) {
   Scheduler scheduler(Workers(), nullptr, &observer_, {});
-  std::vector<std::shared_ptr<TokenStream>> streams;
-  for (int i = 0; i < 4; ++i) {
-    streams.push_back(*scheduler.Submit(Plan(4, 8, 10 + 10 * i), absl::InfiniteFuture()));
-  }
-  for (int round = 0; round < 3; ++round) scheduler.RunOnce();
+  const auto streams = RunThreeRounds(scheduler, 4);
   ASSERT_EQ(first_.num_sequences(), 2u);
   first_.set_readiness(absl::UnavailableError("no expert worker hosts layer 0"));
   first_.FailNextStep(absl::UnavailableError("none came within 30s"));

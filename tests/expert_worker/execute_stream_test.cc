@@ -12,12 +12,11 @@
 #include "proto/wire/call_message.h"
 #include "tests/expert_worker/fixtures.h"
 #include "tests/expert_worker/gated_backend.h"
+#include "tests/expert_worker/one_row_batch.h"
 #include "tests/fakes/fake_bidi_call.h"
 
 namespace tramontane {
 namespace {
-
-constexpr int kHiddenSize = 64;
 
 class ExecuteStreamTest : public ::testing::Test {
  protected:
@@ -42,18 +41,8 @@ class ExecuteStreamTest : public ::testing::Test {
     stream_->OnDone();
   }
 
-  // `num_pairs` times one row of one expert.
   static grpc::ByteBuffer Batch(uint64_t id, int num_pairs) {
-    v1::ExpertBatch batch;
-    batch.set_batch_id(id);
-    batch.set_row_format(v1::ROW_FORMAT_F32);
-    batch.set_num_rows(1);
-    batch.add_expert_ids(2);
-    batch.add_rows_per_expert(static_cast<uint32_t>(num_pairs));
-    for (int i = 0; i < num_pairs; ++i) batch.add_row_indices(0);
-    const std::vector<std::byte> row = MakeRows(1, kHiddenSize, DType::kF32, 1);
-    batch.set_rows(std::string(reinterpret_cast<const char*>(row.data()), row.size()));
-    return SerializeMessage(batch);
+    return SerializeMessage(OneRowBatch(id, num_pairs));
   }
 
   static grpc::ByteBuffer Cancellation(uint64_t id) {

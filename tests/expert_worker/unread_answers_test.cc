@@ -10,30 +10,16 @@
 #include <vector>
 
 #include "expert_worker/grpc/expert_service.h"
+#include "tests/expert_worker/one_row_batch.h"
 #include "tests/expert_worker/worker_server.h"
 
 namespace tramontane {
 namespace {
 
-constexpr int kHiddenSize = 64;
 constexpr size_t kRowBytes = kHiddenSize * sizeof(float);
 constexpr int kWindowBytes = 64 * 1024;
 
 using ClientStream = grpc::ClientReaderWriter<v1::ExpertBatch, v1::ExpertResult>;
-
-// `num_pairs` times one row of one expert: a small batch, perhaps with a large answer.
-v1::ExpertBatch Batch(uint64_t id, int num_pairs) {
-  v1::ExpertBatch batch;
-  batch.set_batch_id(id);
-  batch.set_row_format(v1::ROW_FORMAT_F32);
-  batch.set_num_rows(1);
-  batch.add_expert_ids(2);
-  batch.add_rows_per_expert(static_cast<uint32_t>(num_pairs));
-  for (int i = 0; i < num_pairs; ++i) batch.add_row_indices(0);
-  const std::vector<std::byte> row = MakeRows(1, kHiddenSize, DType::kF32, 1);
-  batch.set_rows(std::string(reinterpret_cast<const char*>(row.data()), row.size()));
-  return batch;
-}
 
 // A peer that takes in no more than a window of what it does not read.
 std::unique_ptr<v1::ExpertWorker::Stub> NewStub(const WorkerServer& server) {
@@ -60,7 +46,7 @@ TEST(UnreadAnswersTest, HoldBoundedMemoryOfAStreamAndKeepNobodyOut) {
   // Flow control may hold it back before it has sent them all.
   std::thread peer([&stream] {
     for (uint64_t id = 1; id <= kBatches; ++id) {
-      if (!stream->Write(Batch(id, kPairs))) return;
+      if (!stream->Write(OneRowBatch(id, kPairs))) return;
     }
   });
   while (server.executor().lent_answer_bytes() < 2 * kAnswerBytes) std::this_thread::yield();
@@ -69,7 +55,7 @@ TEST(UnreadAnswersTest, HoldBoundedMemoryOfAStreamAndKeepNobodyOut) {
   const std::unique_ptr<ClientStream> other = other_stub->Execute(&other_context);
   size_t most_bytes = 0;
   for (uint64_t id = 1; id <= kBatches; ++id) {
-    EXPECT_TRUE(other->Write(Batch(id, 1)));
+    EXPECT_TRUE(other->Write(OneRowBatch(id, 1)));
     v1::ExpertResult result;
     EXPECT_TRUE(other->Read(&result));
     EXPECT_EQ(result.rows().size(), kRowBytes);

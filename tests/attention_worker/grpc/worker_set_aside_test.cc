@@ -31,15 +31,24 @@ class WorkerSetAsideTest : public testing::Test {
     return nullptr;
   }
 
+  // A worker that is set aside stays so for an hour.
+  WorkerDiscoveryOptions StayingAside() {
+    WorkerDiscoveryOptions options = network_.Options({"a"});
+    options.worker_return.set_aside = {absl::Hours(1), absl::Hours(1)};
+    return options;
+  }
+
+  void AwaitBoth() {
+    network_.AwaitState("1:1", WorkerState::kServing);
+    network_.AwaitState("2:2", WorkerState::kServing);
+  }
+
   FakeExpertNetwork network_;
 };
 
 TEST_F(WorkerSetAsideTest, PlacementLacksTheWorkerAtOnce) {
-  WorkerDiscoveryOptions options = network_.Options({"a"});
-  options.worker_return.set_aside = {absl::Hours(1), absl::Hours(1)};
-  WorkerDiscovery discovery(options, &network_);
-  network_.AwaitState("1:1", WorkerState::kServing);
-  network_.AwaitState("2:2", WorkerState::kServing);
+  WorkerDiscovery discovery(StayingAside(), &network_);
+  AwaitBoth();
   discovery.SetAside(ClientOf(discovery, "1:1"), absl::DeadlineExceededError("silent"));
   ASSERT_EQ(discovery.placement()->Replicas(1, 3).size(), 1u);
   EXPECT_EQ(discovery.placement()->Replicas(1, 3).front()->address(), "2:2");
@@ -86,11 +95,8 @@ TEST_F(WorkerSetAsideTest, ReportAboutAFormerClientIsIgnored) {
 }
 
 TEST_F(WorkerSetAsideTest, AWorkerIsTriedSoonWhereNobodyElseHasItsExperts) {
-  WorkerDiscoveryOptions options = network_.Options({"a"});
-  options.worker_return.set_aside = {absl::Hours(1), absl::Hours(1)};
-  WorkerDiscovery discovery(options, &network_);
-  network_.AwaitState("1:1", WorkerState::kServing);
-  network_.AwaitState("2:2", WorkerState::kServing);
+  WorkerDiscovery discovery(StayingAside(), &network_);
+  AwaitBoth();
   discovery.SetAside(ClientOf(discovery, "1:1"), absl::DeadlineExceededError("silent"));
   network_.AwaitState("1:1", WorkerState::kSetAside);
   network_.StopWorker("2:2");
@@ -100,9 +106,7 @@ TEST_F(WorkerSetAsideTest, AWorkerIsTriedSoonWhereNobodyElseHasItsExperts) {
 
 TEST_F(WorkerSetAsideTest, AWorkerThatIsMissedAndFailsItsProbesIsTriedAgainAndAgain) {
   network_.SetName("a", {"1:1"});
-  WorkerDiscoveryOptions options = network_.Options({"a"});
-  options.worker_return.set_aside = {absl::Hours(1), absl::Hours(1)};
-  WorkerDiscovery discovery(options, &network_);
+  WorkerDiscovery discovery(StayingAside(), &network_);
   network_.AwaitState("1:1", WorkerState::kServing);
   network_.AnswerProbes("1:1", absl::FailedPreconditionError("a wrong answer"));
   discovery.SetAside(ClientOf(discovery, "1:1"), absl::InternalError("no finite numbers"));
@@ -137,8 +141,7 @@ TEST_F(WorkerSetAsideTest, WaitEndsWhenTheWorkerIsBack) {
 
 TEST_F(WorkerSetAsideTest, WaitEndsAtItsDeadline) {
   WorkerDiscovery discovery(network_.Options({"a"}), &network_);
-  network_.AwaitState("1:1", WorkerState::kServing);
-  network_.AwaitState("2:2", WorkerState::kServing);
+  AwaitBoth();
   const auto placement = discovery.placement();
   EXPECT_NE(discovery.AwaitChange(placement, absl::Now() + absl::Milliseconds(1)), nullptr);
 }

@@ -91,6 +91,21 @@ class RemoteAttentionTest : public testing::Test {
     return plan;
   }
 
+  static std::vector<GenerationPlan> SixPlans() {
+    std::vector<GenerationPlan> plans;
+    for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
+    return plans;
+  }
+
+  // The first worker's third step says that it runs, and goes on with `go_on`.
+  void HoldThirdStep(std::promise<void>& running, std::promise<void>& go_on) {
+    workers_[0]->set_on_step([this, &running, &go_on](const StepRequest&) {
+      if (++first_steps_ != 3) return;
+      running.set_value();
+      go_on.get_future().wait();
+    });
+  }
+
   static std::vector<int32_t> Expected(const GenerationPlan& plan) {
     std::vector<int32_t> token_ids = plan.prompt_token_ids;
     std::vector<int32_t> completion;
@@ -133,14 +148,14 @@ class RemoteAttentionTest : public testing::Test {
   Changes changes_;
   std::atomic<bool> ready_{false};
   CountingObserver observer_;
+  std::atomic<int> first_steps_{0};  // of HoldThirdStep
   std::promise<void> slow_name_;
   std::optional<RemoteAttention> remote_;
 };
 
 TEST_F(RemoteAttentionTest, PreemptionsChangeNoToken) {
   Start(1, {.num_blocks = 8});
-  std::vector<GenerationPlan> plans;
-  for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
+  const std::vector<GenerationPlan> plans = SixPlans();
   RunAndCompare(plans);
   EXPECT_GT(observer_.preemptions, 0);
   EXPECT_EQ(workers_[0]->num_sequences(), 0u);
@@ -148,16 +163,10 @@ TEST_F(RemoteAttentionTest, PreemptionsChangeNoToken) {
 
 TEST_F(RemoteAttentionTest, RequestsOfAWorkerThatDiesFinishOnTheOther) {
   Start(2);
-  std::vector<GenerationPlan> plans;
-  for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
+  const std::vector<GenerationPlan> plans = SixPlans();
   // The first worker is in its third step when it dies.
-  std::atomic<int> steps{0};
   std::promise<void> running, killed;
-  workers_[0]->set_on_step([&](const StepRequest&) {
-    if (++steps != 3) return;
-    running.set_value();
-    killed.get_future().wait();
-  });
+  HoldThirdStep(running, killed);
   RunAndCompare(plans, [&] {
     running.get_future().wait();
     servers_[0]->Kill();
@@ -168,8 +177,7 @@ TEST_F(RemoteAttentionTest, RequestsOfAWorkerThatDiesFinishOnTheOther) {
 
 TEST_F(RemoteAttentionTest, WorkerThatIsListedLaterTakesRequests) {
   Start(1, {.num_blocks = 8});  // for four of the six prompts, so that some wait
-  std::vector<GenerationPlan> plans;
-  for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
+  const std::vector<GenerationPlan> plans = SixPlans();
   // The first worker stays in a step until the second one has had some.
   std::promise<void> second_works;
   std::shared_future<void> go_on = second_works.get_future().share();
@@ -188,15 +196,9 @@ TEST_F(RemoteAttentionTest, WorkerThatIsListedLaterTakesRequests) {
 
 TEST_F(RemoteAttentionTest, WorkerThatLeavesTheListFinishesWhatItHas) {
   Start(2);
-  std::vector<GenerationPlan> plans;
-  for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
-  std::atomic<int> steps{0};
+  const std::vector<GenerationPlan> plans = SixPlans();
   std::promise<void> running, unlisted;
-  workers_[0]->set_on_step([&](const StepRequest&) {
-    if (++steps != 3) return;
-    running.set_value();
-    unlisted.get_future().wait();
-  });
+  HoldThirdStep(running, unlisted);
   RunAndCompare(plans, [&] {
     running.get_future().wait();
     Unlist(0);
@@ -211,16 +213,10 @@ TEST_F(RemoteAttentionTest, WorkerThatLeavesTheListFinishesWhatItHas) {
 TEST_F(RemoteAttentionTest, RequestsOfAWorkerThatLeftMoveOnceTheTimeIsOver) {
   leave_timeout_ = absl::Milliseconds(10);
   Start(2);
-  std::vector<GenerationPlan> plans;
-  for (int i = 0; i < 6; ++i) plans.push_back(Plan(10 + 30 * i, 20, 60));
+  const std::vector<GenerationPlan> plans = SixPlans();
   // The first worker never answers its third step.
-  std::atomic<int> steps{0};
   std::promise<void> running, over;
-  workers_[0]->set_on_step([&](const StepRequest&) {
-    if (++steps != 3) return;
-    running.set_value();
-    over.get_future().wait();
-  });
+  HoldThirdStep(running, over);
   RunAndCompare(plans, [&] {
     running.get_future().wait();
     Unlist(0);
