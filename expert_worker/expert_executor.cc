@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "expert_worker/answer_buffers.h"
 #include "expert_worker/expert_task_check.h"
+#include "expert_worker/lone_stream.h"
 #include "expert_worker/merge_linger.h"
 #include "expert_worker/merged_batch.h"
 #include "expert_worker/task_queue.h"
@@ -63,6 +64,7 @@ struct ExpertExecutor::Impl {
         options(opts),
         queue(hosted->config().num_layers, opts.max_queued_batches, opts.max_merged_rows),
         linger(opts.merge_linger, opts.stream_active_for),
+        lone_stream(opts.stream_active_for),
         buffers(hosted->backend(), opts.max_idle_answer_bytes, opts.max_answer_bytes),
         batch(hosted, &buffers) {}
 
@@ -76,8 +78,8 @@ struct ExpertExecutor::Impl {
   void Take() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // The other threads may compute again.
   void Release(std::unique_lock<std::mutex>& lock);
-  // The one task in the queue, of so many pairs, shall be computed where it was submitted.
-  bool TakesInline(size_t num_pairs) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // The one task in the queue, of so many pairs, shall be computed where it was submitted, now.
+  bool TakesInline(size_t num_pairs, absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // Answers `merge`; computes what may be computed and is still wanted, unless `refused` is an
   // error.
   void Execute(const absl::Status& refused);
@@ -94,6 +96,7 @@ struct ExpertExecutor::Impl {
   std::condition_variable changed;  // of anything below
   TaskQueue queue ABSL_GUARDED_BY(mutex);
   MergeLinger linger ABSL_GUARDED_BY(mutex);
+  LoneStream lone_stream ABSL_GUARDED_BY(mutex);
   // A thread has what is not guarded below: to compute, or to free memory.
   bool computing ABSL_GUARDED_BY(mutex) = false;
   int answering ABSL_GUARDED_BY(mutex) = 0;  // other threads that answer what was in the queue
@@ -143,9 +146,10 @@ void ExpertExecutor::Impl::Release(std::unique_lock<std::mutex>& lock) {
   changed.notify_all();  // the executor's thread may wait for it, and Drain
 }
 
-bool ExpertExecutor::Impl::TakesInline(size_t num_pairs) const {
+bool ExpertExecutor::Impl::TakesInline(size_t num_pairs, absl::Time now) const {
   return num_pairs <= static_cast<size_t>(options.max_inline_rows) && queue.size() == 1 &&
-         !computing && !draining && options.merge_linger == absl::ZeroDuration();
+         !computing && !draining && options.merge_linger == absl::ZeroDuration() &&
+         lone_stream.IsAlone(now);
 }
 
 void ExpertExecutor::Impl::WaitForTask(std::unique_lock<std::mutex>& lock) {
@@ -260,10 +264,11 @@ void ExpertExecutor::Submit(ExpertTask task, Done done) {
       refused = std::move(queued);
     } else {
       impl_->linger.OnBatch(queued.task.stream, received);
+      impl_->lone_stream.OnBatch(queued.task.stream, received);
       refused = impl_->queue.Push(std::move(queued));
       full = refused.has_value();
       if (full) ++impl_->answering;
-      if (!full && impl_->TakesInline(num_pairs)) {
+      if (!full && impl_->TakesInline(num_pairs, received)) {
         impl_->idle_since = received;
         impl_->Take();
         lock.unlock();

@@ -27,11 +27,13 @@ struct ExpertExecutorOptions {
   int max_merged_rows = 1'024;
   // What a task waits at most for others of its layer; zero: it never waits.
   absl::Duration merge_linger;
-  // After a batch of a stream, how long tasks of other streams linger for its next: a stream sends
-  // one a layer, and one that is silent for longer is not worth waiting for.
+  // After a batch of a stream, how long it counts as active: it sends one a layer, and one that is
+  // silent for longer is not worth waiting for.
   absl::Duration stream_active_for = absl::Milliseconds(100);
   // A task of at most so many pairs that finds the executor idle is computed by the thread that
-  // submits it: a single token's rows need not wait for a thread to wake up. Zero: none is.
+  // submits it: a single token's rows need not wait for a thread to wake up. Not while several
+  // streams are active, whose tasks that thread could not submit meanwhile, to be computed
+  // together. Zero: none is.
   int max_inline_rows = 2;
   // Of answers that are computed or not yet let go of, of all streams together; beyond that a task
   // is refused, but where nobody else has any.

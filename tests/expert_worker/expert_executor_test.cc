@@ -85,6 +85,27 @@ TEST_P(ExpertExecutorTest, ASingleTokensRowsAreComputedWhereTheyAreSubmitted) {
   EXPECT_NE(thread_of_answer(2, SomeTask()), std::this_thread::get_id());
 }
 
+// The submitting thread would read no other stream's rows meanwhile, to be computed with these.
+TEST_P(ExpertExecutorTest, WhileSeveralStreamsSendNoneIsComputedWhereItIsSubmitted) {
+  options_.stream_active_for = absl::Minutes(10);
+  ExpertExecutor executor(experts_.get(), nullptr, options_);
+  const auto thread_of_answer = [&](uint64_t stream) {
+    Awaited<std::thread::id> answered;
+    ExpertTask task = MakeTask(*experts_, rows_, 1, {0, 2}, {{1}, {1}});
+    task.stream = stream;
+    executor.Submit(std::move(task), [&](absl::StatusOr<ExpertTaskResult> result) {
+      EXPECT_TRUE(result.ok()) << result.status();
+      answered.Set(std::this_thread::get_id());
+    });
+    return answered.Wait();
+  };
+  EXPECT_EQ(thread_of_answer(1), std::this_thread::get_id());
+  EXPECT_EQ(thread_of_answer(1), std::this_thread::get_id());
+  EXPECT_NE(thread_of_answer(2), std::this_thread::get_id());
+  EXPECT_NE(thread_of_answer(1), std::this_thread::get_id());
+  EXPECT_NE(thread_of_answer(1), std::this_thread::get_id());
+}
+
 TEST_P(ExpertExecutorTest, AnExpertThatIsNotHostedIsNotFound) {
   const absl::Status status = RunToStatus(MakeTask(*experts_, rows_, 1, {4}, {{0}}));
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
