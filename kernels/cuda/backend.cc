@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/move_rows.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/packed_weights.h"
 #include "kernels/cuda/weight_stream.h"
@@ -41,6 +42,9 @@ bool HasWarpgroups(const cudaDeviceProp& properties) {
 
 // From here on a kernel can wait for the one ahead of it by itself.
 constexpr int kEarlyStartsMajor = 9;
+
+// More is copied to the host by the device's copy engine, beside its kernels.
+constexpr size_t kMaxMovedBytes = size_t{1} << 20;
 
 class CudaBackend final : public Backend {
  public:
@@ -116,6 +120,13 @@ class CudaBackend final : public Backend {
   void Copy(const void* from, void* to, size_t num_bytes) override {
     context_.Use();
     if (num_bytes == 0) return;
+    // A kernel starts while the one ahead still runs; a copy, after it. What is copied to the
+    // device may be read before a kernel ahead has ended (Context::LaunchKernel).
+    if (num_bytes <= kMaxMovedBytes && cuda::IsPinnedMemory(to) && cuda::IsKernelMemory(from)) {
+      cuda::MoveBytes(context_, static_cast<const std::byte*>(from), static_cast<std::byte*>(to),
+                      static_cast<int64_t>(num_bytes));
+      return;
+    }
     context_.QueueCopy("copying", to, from, num_bytes);
   }
 

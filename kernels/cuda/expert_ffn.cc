@@ -45,38 +45,31 @@ void GatherRows(Context& context, const ExpertFfnArgs& args, int64_t element_byt
                 const GroupedRows& rows) {
   int64_t num_rows = 0;
   for (const ExpertRows& group : args.groups) num_rows += NumRows(group);
-  auto* const moves = context.StageArray<RowMove>(num_rows);
-  RowMove* move = moves;
+  std::vector<RowMove> moves;
+  moves.reserve(static_cast<size_t>(num_rows));
   for (size_t g = 0; g < args.groups.size(); ++g) {
     const DeviceMatrix& w13 = Expert(args.groups[g]).w13();
     const int64_t row_bytes = w13.in_features() * element_bytes;
     const int64_t padded_bytes = w13.padded_in_features() * element_bytes;
     std::byte* to = rows.group(g);
     for (const std::byte* input : args.groups[g].input) {
-      *move++ = {ReadableRow(context, input, row_bytes), to, row_bytes, padded_bytes};
+      moves.push_back({ReadableRow(context, input, row_bytes), to, row_bytes, padded_bytes});
       to += padded_bytes;
     }
   }
-  MoveRows(context, moves, num_rows);
+  MoveRows(context, moves);
 }
 
-// Answers to where they are wanted, with wide stores, as that may be the host's memory: pieces of
-// each group's, so that many blocks of threads are at work.
+// Answers to where they are wanted, which may be the host's memory.
 void StoreAnswers(Context& context, const ExpertFfnArgs& args, int64_t element_bytes,
                   const GroupedRows& answers) {
-  constexpr int64_t kPieceBytes = 8192;
-  std::vector<RowMove> pieces;
+  std::vector<RowMove> moves;
   for (size_t g = 0; g < args.groups.size(); ++g) {
     const int64_t num_bytes =
         NumRows(args.groups[g]) * Expert(args.groups[g]).hidden_size() * element_bytes;
-    for (int64_t at = 0; at < num_bytes; at += kPieceBytes) {
-      const int64_t size = num_bytes - at < kPieceBytes ? num_bytes - at : kPieceBytes;
-      pieces.push_back({answers.group(g) + at, args.groups[g].output + at, size, size});
-    }
+    AddMoves(answers.group(g), args.groups[g].output, num_bytes, moves);
   }
-  auto* const moves = context.StageArray<RowMove>(static_cast<int64_t>(pieces.size()));
-  for (size_t i = 0; i < pieces.size(); ++i) moves[i] = pieces[i];
-  MoveRows(context, moves, static_cast<int64_t>(pieces.size()));
+  MoveRows(context, moves);
 }
 
 // At most `context.max_rows` rows, at least one in each group.

@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "kernels/cuda/move_rows.h"
 #include "kernels/cuda/operations.h"
@@ -14,11 +15,11 @@ namespace {
 const void* PadRows(Context& context, const std::byte* input, int64_t num_rows, int64_t row_bytes,
                     int64_t padded_bytes) {
   std::byte* const rows = context.rows.Reserve(context, context.max_rows * padded_bytes);
-  auto* const moves = context.StageArray<RowMove>(num_rows);
+  std::vector<RowMove> moves;
   for (int64_t r = 0; r < num_rows; ++r) {
-    moves[r] = {input + r * row_bytes, rows + r * padded_bytes, row_bytes, padded_bytes};
+    moves.push_back({input + r * row_bytes, rows + r * padded_bytes, row_bytes, padded_bytes});
   }
-  MoveRows(context, moves, num_rows);
+  MoveRows(context, moves);
   return rows;
 }
 

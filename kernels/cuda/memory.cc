@@ -24,11 +24,11 @@ class Ranges {
   }
 
   // Of the calling thread's current device.
-  void Add(const std::byte* begin, size_t size) {
+  void Add(const std::byte* begin, size_t size, bool pinned) {
     int device = 0;
     (void)cudaGetDevice(&device);
     const std::lock_guard<std::mutex> lock(mutex_);
-    ranges_[begin] = {size, device};
+    ranges_[begin] = {size, device, pinned};
   }
 
   // Makes its device the calling thread's current one, as whoever frees it must: the runtime would
@@ -43,18 +43,21 @@ class Ranges {
     (void)cudaSetDevice(device);
   }
 
-  bool Contains(const std::byte* bytes) {
+  enum class Kind { kNone, kDevice, kPinned };
+  Kind KindOf(const std::byte* bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
     auto after = ranges_.upper_bound(bytes);
-    if (after == ranges_.begin()) return false;
+    if (after == ranges_.begin()) return Kind::kNone;
     --after;
-    return static_cast<size_t>(bytes - after->first) < after->second.size;
+    if (static_cast<size_t>(bytes - after->first) >= after->second.size) return Kind::kNone;
+    return after->second.pinned ? Kind::kPinned : Kind::kDevice;
   }
 
  private:
   struct Range {
     size_t size;
     int device;
+    bool pinned;
   };
 
   std::mutex mutex_;
@@ -98,7 +101,7 @@ absl::StatusOr<Buffer> AllocateDevice(size_t num_bytes) {
   void* bytes = nullptr;
   cudaError_t error = cudaMalloc(&bytes, num_bytes);
   if (error != cudaSuccess) return OutOfDeviceMemory(num_bytes, error);
-  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes);
+  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes, /*pinned=*/false);
   Buffer buffer(static_cast<std::byte*>(bytes), num_bytes, &ReleaseDevice);
   error = cudaMemset(bytes, 0, num_bytes);
   // The default stream's work is not ordered with that of streams which do not block on it.
@@ -120,12 +123,16 @@ absl::StatusOr<Buffer> AllocatePinned(size_t num_bytes) {
         cudaGetErrorString(error), "); raise the limit of locked memory, or stop other processes"));
   }
   std::memset(bytes, 0, num_bytes);
-  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes);
+  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes, /*pinned=*/true);
   return Buffer(static_cast<std::byte*>(bytes), num_bytes, &ReleasePinned);
 }
 
 bool IsKernelMemory(const void* bytes) {
-  return Ranges::Get().Contains(static_cast<const std::byte*>(bytes));
+  return Ranges::Get().KindOf(static_cast<const std::byte*>(bytes)) != Ranges::Kind::kNone;
+}
+
+bool IsPinnedMemory(const void* bytes) {
+  return Ranges::Get().KindOf(static_cast<const std::byte*>(bytes)) == Ranges::Kind::kPinned;
 }
 
 }  // namespace tramontane::cuda

@@ -20,6 +20,8 @@ absl::StatusOr<Buffer> AllocatePinned(size_t num_bytes);
 // Whether `bytes` lies in a buffer that one of the two gave and that is still there, so that
 // kernels may read it. Thread-safe.
 bool IsKernelMemory(const void* bytes);
+// Whether it is the host's. Thread-safe.
+bool IsPinnedMemory(const void* bytes);
 
 }  // namespace tramontane::cuda
 

@@ -1,12 +1,23 @@
 #include "kernels/cuda/move_rows.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/intrinsics.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace tramontane::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+// Sixteen bytes each are a row of 4096 elements of bf16: one trip over the bus, where it is there.
+constexpr int kThreads = 512;
+// Of a longer piece; so that many blocks of threads are at work.
+constexpr int64_t kPieceBytes = kThreads * 16;
+// So many moves travel as a kernel's parameter: a list in pinned memory is read over the bus.
+constexpr int kMaxParameterMoves = 32;
+
+struct FewMoves {
+  RowMove at[kMaxParameterMoves] = {};
+};
 
 // A block of threads a move; sixteen bytes at a time where both ends allow it.
 __device__ __forceinline__ void MoveRow(const RowMove& move) {
@@ -28,6 +39,13 @@ __global__ void __launch_bounds__(kThreads) MoveRowsKernel(const RowMove* moves)
 }
 
 __global__ void __launch_bounds__(kThreads)
+    MoveFewRowsKernel(const __grid_constant__ FewMoves moves) {
+  LetNextStart();
+  AwaitPrevious();
+  MoveRow(moves.at[blockIdx.x]);
+}
+
+__global__ void __launch_bounds__(kThreads)
     GatherRowsKernel(const __grid_constant__ RowGather gather) {
   LetNextStart();
   AwaitPrevious();
@@ -38,8 +56,31 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void MoveRows(Context& context, const RowMove* staged, int64_t count) {
+void MoveRows(Context& context, std::span<const RowMove> moves) {
+  const auto count = static_cast<int64_t>(moves.size());
+  if (count <= kMaxParameterMoves) {
+    FewMoves few;
+    std::copy(moves.begin(), moves.end(), few.at);
+    Launch(context, "moving rows", Blocks(count, kThreads), &MoveFewRowsKernel, few);
+    return;
+  }
+  auto* const staged = context.StageArray<RowMove>(count);
+  std::copy(moves.begin(), moves.end(), staged);
   Launch(context, "moving rows", Blocks(count, kThreads), &MoveRowsKernel, staged);
+}
+
+void AddMoves(const std::byte* from, std::byte* to, int64_t num_bytes,
+              std::vector<RowMove>& moves) {
+  for (int64_t at = 0; at < num_bytes; at += kPieceBytes) {
+    const int64_t size = std::min(num_bytes - at, kPieceBytes);
+    moves.push_back({from + at, to + at, size, size});
+  }
+}
+
+void MoveBytes(Context& context, const std::byte* from, std::byte* to, int64_t num_bytes) {
+  std::vector<RowMove> moves;
+  AddMoves(from, to, num_bytes, moves);
+  MoveRows(context, moves);
 }
 
 void GatherRows(Context& context, const RowGather& gather, int64_t num_rows) {

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "kernels/cuda/context.h"
 
@@ -17,8 +19,12 @@ struct RowMove {
   int64_t padded_bytes;
 };
 
-// Queues `count` moves, which lie in staged memory.
-void MoveRows(Context& context, const RowMove* staged, int64_t count);
+// Queues the moves.
+void MoveRows(Context& context, std::span<const RowMove> moves);
+// The same for `num_bytes` in one piece, wide, as one end may be the host's memory.
+void MoveBytes(Context& context, const std::byte* from, std::byte* to, int64_t num_bytes);
+// Adds what MoveBytes moves to a list.
+void AddMoves(const std::byte* from, std::byte* to, int64_t num_bytes, std::vector<RowMove>& moves);
 
 // Row i of `to` becomes the row of the token of pair pair_of_row[i], then zeros. All on the device.
 struct RowGather {

@@ -70,7 +70,8 @@ TEST_F(CudaBackendTest, NamesTellTheDeviceAndTheDtypeThatDecideTheBits) {
 }
 
 TEST_F(CudaBackendTest, BothKindsOfMemoryStartAsZerosAndCopyEitherWay) {
-  for (const size_t size : {size_t{1}, size_t{4097}, size_t{300001}}) {
+  for (const size_t size :
+       {size_t{1}, size_t{4097}, size_t{300001}, size_t{1} << 20, size_t{3000001}}) {
     const auto shared = backend_->AllocateShared(2 * size), own = backend_->Allocate(size);
     ASSERT_TRUE(shared.ok() && own.ok());
     EXPECT_EQ(reinterpret_cast<uintptr_t>(own->bytes()) % 64, 0u);
