@@ -32,6 +32,7 @@
 #include "proto/serving/failure_watch.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
+#include "proto/serving/polling.h"
 #include "proto/serving/process.h"
 #include "proto/serving/security_metrics.h"
 #include "proto/serving/serving_gate.h"

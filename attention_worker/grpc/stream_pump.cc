@@ -5,7 +5,6 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "absl/time/clock.h"
 
@@ -24,8 +23,6 @@ constexpr absl::Duration kLongestWait = absl::Minutes(1);
 thread_local const StreamPump* turns_in = nullptr;
 
 }  // namespace
-
-void PollOwnConnections() { setenv("GRPC_POLL_STRATEGY", "poll", /*replace=*/0); }
 
 // An event that nothing waits for: whoever polls comes out.
 class StreamPump::Kick final : public Event {
@@ -86,12 +83,18 @@ void StreamPump::Handle(void* tag, bool ok) {
   static_cast<Event*>(tag)->OnEvent(ok);
 }
 
+void StreamPump::HandleBeforePoll() {
+  for (Event* event : before_next_poll_) event->OnEvent(true);
+  before_next_poll_.clear();
+}
+
 bool StreamPump::Turn(absl::Time until, const std::atomic<bool>& ready) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (turning_) return false;
   turning_ = true;
   if (!own_polls_ || SendOwnAway(lock, until)) {
     lock.unlock();
+    HandleBeforePoll();
     void* tag = nullptr;
     bool ok = false;
     if (Next(until, ready, &tag, &ok)) {
@@ -149,6 +152,7 @@ void StreamPump::RunOwnThread() {
     while (!OwnShallPoll()) changed_.wait_for(lock, kNextTurn);
     own_polls_ = true;
     lock.unlock();
+    HandleBeforePoll();
     void* tag = nullptr;
     bool ok = false;
     const bool found = queue_.Next(&tag, &ok);

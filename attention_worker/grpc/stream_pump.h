@@ -10,18 +10,13 @@
 #include <cstdint>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "attention_worker/arrival_pump.h"
 
 namespace tramontane {
-
-// Makes gRPC's threads poll the connections of their own completion queue alone (its "poll"
-// strategy; GRPC_POLL_STRATEGY in the environment overrides it). Otherwise one thread polls all
-// connections of the process, and a step waits for the poller of the API's, or does its work. To be
-// called before anything of gRPC's is made, by processes with a StreamPump.
-void PollOwnConnections();
 
 // gRPC's callbacks would come from threads of its own, each of which takes tens of microseconds to
 // wake up, twice a layer: a third of what a hop costs (docs/benchmarks.md, "Waiting awake").
@@ -56,6 +51,9 @@ class StreamPump final : public ArrivalPump {
   void EndStream();
   // The tag of an operation that is started next. What was written before is seen in OnEvent.
   void* Tag(Event* event);
+  // From an event: `event` is handled as well, by whoever polls next, before it does so. For what
+  // can wait until the thread whose turn it is has done what it waits for.
+  void BeforeNextPoll(Event* event) { before_next_poll_.push_back(event); }
   // While there are more of the former, the pump's own thread polls as soon as no other does.
   void BeginWish();
   void EndWish();
@@ -71,11 +69,13 @@ class StreamPump final : public ArrivalPump {
   // The event after which Turn returns; false where there is none.
   bool Next(absl::Time until, const std::atomic<bool>& ready, void** tag, bool* ok);
   void Handle(void* tag, bool ok);
+  void HandleBeforePoll();
 
   const absl::Duration spin_;
   grpc::CompletionQueue queue_;
   // gRPC orders an operation's start and its end, but sanitizers do not see that in a library.
   std::atomic<int64_t> num_tags_{0};
+  std::vector<Event*> before_next_poll_;  // the polling thread's
 
   std::mutex mutex_;
   std::condition_variable changed_;                 // of anything below

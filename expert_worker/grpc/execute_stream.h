@@ -3,7 +3,6 @@
 #define TRAMONTANE_EXPERT_WORKER_GRPC_EXECUTE_STREAM_H_
 
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
 
 #include <atomic>
 #include <cstdint>
@@ -17,6 +16,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "expert_worker/expert_executor.h"
+#include "proto/serving/call_loop.h"
 #include "proto/wire/expert_batch.h"
 #include "proto/wire/message.h"
 
@@ -33,11 +33,11 @@ struct ExecuteStreamOptions {
 };
 
 // Decodes batches, submits them to the executor, writes the answers in the order in which they are
-// ready. gRPC calls the On… methods, one at a time each; answers come from the executor's thread.
+// ready. The On… methods are called one at a time; answers come from the executor's thread as well.
 //
 // The stream ends when nothing is outstanding: every submitted batch is answered first, also after
 // the peer has gone, since the executor's answers refer to this object.
-class ExecuteStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+class ExecuteStream final : public CallReactor {
  public:
   // `executor` outlives the stream. `on_done` is called last, from gRPC's thread.
   static std::shared_ptr<ExecuteStream> Start(ExpertExecutor* executor,

@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "proto/serving/unary_call.h"
 #include "proto/wire/call_message.h"
 #include "proto/wire/transport.h"
 
@@ -73,15 +75,23 @@ ExpertService::ExpertService(const HostedExperts* experts, ExpertExecutor* execu
                              const ExpertExecutorOptions& options)
     : experts_(experts), executor_(executor), options_(options) {}
 
-grpc::ServerUnaryReactor* ExpertService::Describe(grpc::CallbackServerContext* context,
-                                                  const grpc::ByteBuffer* request,
-                                                  grpc::ByteBuffer* response) {
-  return AnswerUnary<v1::DescribeRequest, v1::DescribeResponse>(
-      context, absl::OkStatus(), request, response,
-      [this](const v1::DescribeRequest& /*request*/, v1::DescribeResponse* description) {
-        DescribeWorker(description);
-        return absl::OkStatus();
-      });
+std::vector<LoopMethod> ExpertService::Methods() {
+  const std::string service = absl::StrCat("/", v1::ExpertWorker::service_full_name());
+  return {
+      {service + "/Describe",
+       [this](grpc::ServerContext*) {
+         return AnswerOnce([this](const grpc::ByteBuffer& request) { return Describe(request); });
+       }},
+      {service + "/Execute", [this](grpc::ServerContext*) { return Execute(); }}};
+}
+
+absl::StatusOr<grpc::ByteBuffer> ExpertService::Describe(const grpc::ByteBuffer& request) {
+  v1::DescribeRequest parsed;
+  const absl::Status status = ParseMessage(request, &parsed);
+  if (!status.ok()) return status;
+  v1::DescribeResponse response;
+  DescribeWorker(&response);
+  return SerializeMessage(response);
 }
 
 void ExpertService::DescribeWorker(v1::DescribeResponse* response) {
@@ -100,8 +110,7 @@ void ExpertService::DescribeWorker(v1::DescribeResponse* response) {
   response->set_draining(draining_);
 }
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ExpertService::Execute(
-    grpc::CallbackServerContext* /*context*/) {
+CallReactor* ExpertService::Execute() {
   ExecuteStreamOptions stream_options;
   stream_options.limits.hidden_size = experts_->config().hidden_size;
   stream_options.limits.max_pairs = static_cast<size_t>(options_.max_batch_rows);

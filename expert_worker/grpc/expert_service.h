@@ -10,31 +10,34 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "expert_worker/expert_executor.h"
 #include "expert_worker/grpc/execute_stream.h"
 #include "expert_worker/hosted_experts.h"
 #include "proto/expert.grpc.pb.h"
+#include "proto/serving/call_loop.h"
 
 namespace tramontane {
 
 // The largest message a worker must take: a batch, or its answer, of max_batch_rows rows.
 int MaxExpertMessageBytes(const HostedExperts& experts, const ExpertExecutorOptions& options);
 
-// Builder options for messages of rows: what Listener::Start's `configure` takes.
+// Builder options for messages of rows: what Listener::StartLoop's `configure` takes.
 void ConfigureExpertServer(grpc::ServerBuilder& builder);
 
 // What peers get to stop sending and to read their answers.
 inline constexpr absl::Duration kFarewellTime = absl::Seconds(3);
 
-// Thread-safe. Outlives the server that it is registered with.
-class ExpertService final
-    : public v1::ExpertWorker::WithRawCallbackMethod_Execute<
-          v1::ExpertWorker::WithRawCallbackMethod_Describe<v1::ExpertWorker::Service>> {
+// Thread-safe. Outlives the server that has its methods.
+class ExpertService final {
  public:
   // `experts` and `executor` outlive the service; `options` are the executor's.
   ExpertService(const HostedExperts* experts, ExpertExecutor* executor,
                 const ExpertExecutorOptions& options);
+
+  // tramontane.v1.ExpertWorker, for Listener::StartLoop.
+  std::vector<LoopMethod> Methods();
 
   // Says so in Describe and on every stream, and waits until the peers have left, which they do
   // when they have their answers; no batch is refused meanwhile. After `farewell`, or at
@@ -42,14 +45,10 @@ class ExpertService final
   // every stream with UNAVAILABLE once its answers are written. Returns when the executor is empty.
   void Drain(absl::Time deadline, absl::Duration farewell = kFarewellTime);
 
-  grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
-                                     const grpc::ByteBuffer* request,
-                                     grpc::ByteBuffer* response) override;
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Execute(
-      grpc::CallbackServerContext* context) override;
-
  private:
+  absl::StatusOr<grpc::ByteBuffer> Describe(const grpc::ByteBuffer& request);
   void DescribeWorker(v1::DescribeResponse* response);
+  CallReactor* Execute();
 
   const HostedExperts* const experts_;
   ExpertExecutor* const executor_;

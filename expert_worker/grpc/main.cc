@@ -31,6 +31,7 @@
 #include "proto/serving/hop_spin.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
+#include "proto/serving/polling.h"
 #include "proto/serving/process.h"
 #include "proto/serving/security_metrics.h"
 #include "proto/serving/status_ports.h"
@@ -113,7 +114,6 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, StatusPorts* sta
   ExpertExecutor executor(&experts, &metrics, executor_options);
   ExpertService service(&experts, &executor, executor_options);
 
-  SetPollSpin(HopSpinFromFlag(ProcessorCount()));
   const MemoryTrim memory_trim;
   const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   ListenerOptions listener_options;
@@ -122,7 +122,8 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, StatusPorts* sta
   listener_options.credentials = WorkerPortCredentials(port, &security_metrics);
   listener_options.max_message_bytes = MaxExpertMessageBytes(experts, executor_options);
   absl::StatusOr<std::unique_ptr<Listener>> listener =
-      Listener::Start(listener_options, &service, ConfigureExpertServer);
+      Listener::StartLoop(listener_options, service.Methods(), HopSpinFromFlag(ProcessorCount()),
+                          ConfigureExpertServer);
   if (!listener.ok()) return ExitWith(listener.status());
   (*listener)->SetServing(true);
   status->health()->SetReady(true);
@@ -163,6 +164,7 @@ int Main(int argc, char** argv) {
   }
   const absl::Status flags = CheckFlags();
   if (!flags.ok()) return ExitWith(flags);
+  PollOwnConnections();
   const absl::StatusOr<WorkerPort> port = WorkerPortFromFlags(
       absl::GetFlag(FLAGS_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
   if (!port.ok()) return ExitWith(port.status());

@@ -13,12 +13,6 @@ absl::Status CheckHopSpinFlag();
 // What the flag says; zero, with a warning in the log, for fewer than four processors.
 absl::Duration HopSpinFromFlag(int num_processors);
 
-// From now on whoever waits in epoll_wait, which is gRPC's one polling thread, looks for `spin`
-// before it sleeps, and lets other threads of its processor run between looks. gRPC 1.51 has no
-// setting for that, so the program's epoll_wait takes the place of libc's. Zero, as at first: it is
-// libc's. Thread-safe.
-void SetPollSpin(absl::Duration spin);
-
 }  // namespace tramontane
 
 #endif  // TRAMONTANE_PROTO_SERVING_HOP_SPIN_H_

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/grpc.h>
+#include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -17,6 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/health.pb.h"
+#include "proto/serving/health_board.h"
 #include "proto/serving/host_port.h"
 
 namespace tramontane {
@@ -90,6 +92,40 @@ void SetLimits(grpc::ServerBuilder& builder, const ListenerOptions& options) {
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
     const ListenerOptions& options, grpc::Service* service,
     const std::function<void(grpc::ServerBuilder&)>& configure) {
+  std::unique_ptr<Listener> listener(new Listener);
+  const absl::Status started =
+      listener->Serve(options, service != nullptr, [&](grpc::ServerBuilder& builder) {
+        if (service != nullptr) builder.RegisterService(service);
+        builder.RegisterCallbackGenericService(&listener->unknown_methods_);
+        if (configure) configure(builder);
+      });
+  if (!started.ok()) return started;
+  return listener;
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::StartLoop(
+    const ListenerOptions& options, std::vector<LoopMethod> methods, absl::Duration spin,
+    const std::function<void(grpc::ServerBuilder&)>& configure) {
+  std::unique_ptr<Listener> listener(new Listener);
+  auto health = std::make_unique<HealthBoard>();
+  for (LoopMethod& method : health->Methods()) methods.push_back(std::move(method));
+  const UnknownMethodService& unknown_methods = listener->unknown_methods_;
+  listener->loop_ = std::make_unique<CallLoop>(
+      methods, [&unknown_methods](const std::string& path) { return unknown_methods.Refuse(path); },
+      spin);
+  const absl::Status started = listener->Serve(options, true, [&](grpc::ServerBuilder& builder) {
+    listener->loop_->Register(builder);
+    builder.SetOption(
+        std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(std::move(health)));
+    if (configure) configure(builder);
+  });
+  if (!started.ok()) return started;
+  listener->loop_->Start();
+  return listener;
+}
+
+absl::Status Listener::Serve(const ListenerOptions& options, bool has_service,
+                             const std::function<void(grpc::ServerBuilder&)>& add_methods) {
   const absl::Status allowed = CheckPlaintextAddress(
       options.address, "listen",
       options.credentials != nullptr || options.allow_plaintext_beyond_loopback);
@@ -106,34 +142,30 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
   // Reflection can describe the health service only where its messages are linked in.
   static_cast<void>(grpc::health::v1::HealthCheckRequest::descriptor());
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  std::unique_ptr<Listener> listener(new Listener);
   grpc::ServerBuilder builder;
   std::shared_ptr<grpc::experimental::ExternalConnectionAcceptor> connections =
       builder.experimental().AddExternalConnectionAcceptor(
           grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
           options.credentials != nullptr ? options.credentials : grpc::InsecureServerCredentials());
-  if (service != nullptr) builder.RegisterService(service);
-  builder.SetOption(std::make_unique<ServiceNamesOption>(&listener->service_names_));
-  builder.RegisterCallbackGenericService(&listener->unknown_methods_);
+  builder.SetOption(std::make_unique<ServiceNamesOption>(&service_names_));
   SetLimits(builder, options);
-  if (configure) configure(builder);
-  listener->server_ = builder.BuildAndStart();
-  if (listener->server_ == nullptr) {
+  add_methods(builder);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) {
     return absl::UnavailableError(absl::StrCat("gRPC cannot serve on ", options.address));
   }
-  listener->unknown_methods_.SetServices(listener->service_names_);
-  if (service == nullptr) listener->service_names_.clear();
-  listener->address_ = JoinHostPort(parsed->host, (*acceptor)->port());
-  listener->SetServing(false);
-  listener->acceptor_ = *std::move(acceptor);
-  listener->acceptor_->Start(
-      [listener_fd = listener->acceptor_->listener_fd(), connections](int fd) {
-        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-        connection.listener_fd = listener_fd;
-        connection.fd = fd;
-        connections->HandleNewConnection(&connection);
-      });
-  return listener;
+  unknown_methods_.SetServices(service_names_);
+  if (!has_service) service_names_.clear();
+  address_ = JoinHostPort(parsed->host, (*acceptor)->port());
+  SetServing(false);
+  acceptor_ = *std::move(acceptor);
+  acceptor_->Start([listener_fd = acceptor_->listener_fd(), connections](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.listener_fd = listener_fd;
+    connection.fd = fd;
+    connections->HandleNewConnection(&connection);
+  });
+  return absl::OkStatus();
 }
 
 Listener::~Listener() {
@@ -164,6 +196,7 @@ void Listener::Shutdown(absl::Time deadline) {
   RefuseNewCalls();
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
+  if (loop_ != nullptr) loop_->Stop();
   refusal_->Shutdown();
   void* tag = nullptr;
   bool ok = false;

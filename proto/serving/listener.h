@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "proto/serving/call_loop.h"
 #include "proto/serving/connection_acceptor.h"
 #include "proto/serving/unknown_method.h"
 
@@ -46,6 +47,11 @@ class Listener {
   static absl::StatusOr<std::unique_ptr<Listener>> Start(
       const ListenerOptions& options, grpc::Service* service,
       const std::function<void(grpc::ServerBuilder&)>& configure = nullptr);
+  // As above, with methods whose calls are a CallLoop's, at least one; `spin` is the loop's. What
+  // the methods refer to outlives the listener.
+  static absl::StatusOr<std::unique_ptr<Listener>> StartLoop(
+      const ListenerOptions& options, std::vector<LoopMethod> methods, absl::Duration spin,
+      const std::function<void(grpc::ServerBuilder&)>& configure = nullptr);
   ~Listener();
 
   const std::string& address() const { return address_; }  // with the port that was taken
@@ -63,7 +69,13 @@ class Listener {
  private:
   Listener() = default;
 
+  // Starts the server with what `add_methods` adds, a service of ours among it or not; its health
+  // is NOT_SERVING. INVALID_ARGUMENT, FAILED_PRECONDITION and UNAVAILABLE as above.
+  absl::Status Serve(const ListenerOptions& options, bool has_service,
+                     const std::function<void(grpc::ServerBuilder&)>& add_methods);
+
   UnknownMethodService unknown_methods_;
+  std::unique_ptr<CallLoop> loop_;  // null: methods have callbacks of gRPC's
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::CompletionQueue> refusal_;  // hears of the end of what RefuseNewCalls began

@@ -39,13 +39,11 @@ void UnknownMethodService::SetServices(const std::vector<std::string>& names) {
   }
 }
 
-grpc::ServerGenericBidiReactor* UnknownMethodService::CreateReactor(
-    grpc::GenericCallbackServerContext* context) {
-  const std::string shown = context->method().substr(0, kMaxNameShown);
-  return new UnknownMethodCall(
-      absl::StrCat("there is no method ", absl::CHexEscape(shown),
-                   shown.size() < context->method().size() ? "…" : "",
-                   "; expected /SERVICE/METHOD with one of these: ", methods_));
+grpc::ServerGenericBidiReactor* UnknownMethodService::Refuse(const std::string& path) const {
+  const std::string shown = path.substr(0, kMaxNameShown);
+  return new UnknownMethodCall(absl::StrCat(
+      "there is no method ", absl::CHexEscape(shown), shown.size() < path.size() ? "…" : "",
+      "; expected /SERVICE/METHOD with one of these: ", methods_));
 }
 
 }  // namespace tramontane

@@ -17,7 +17,11 @@ class UnknownMethodService final : public grpc::CallbackGenericService {
   void SetServices(const std::vector<std::string>& names);
 
   grpc::ServerGenericBidiReactor* CreateReactor(
-      grpc::GenericCallbackServerContext* context) override;
+      grpc::GenericCallbackServerContext* context) override {
+    return Refuse(context->method());
+  }
+  // What answers a call of the method `path`, and deletes itself.
+  grpc::ServerGenericBidiReactor* Refuse(const std::string& path) const;
 
  private:
   std::string methods_;  // "tramontane.v1.Inference: Generate, Tokenize; …"

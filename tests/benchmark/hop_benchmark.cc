@@ -30,8 +30,8 @@
 #include "attention_worker/answer_box.h"
 #include "attention_worker/grpc/grpc_expert_client.h"
 #include "expert_worker/grpc/expert_service.h"
-#include "proto/serving/hop_spin.h"
 #include "proto/serving/listener.h"
+#include "proto/serving/polling.h"
 #include "proto/serving/process.h"
 #include "tests/benchmark/or_exit.h"
 #include "tests/benchmark/synthetic_experts.h"
@@ -62,7 +62,7 @@ std::shared_ptr<ExpertClient> Connect(const std::string& address, int intermedia
 
 // A worker that listens.
 struct Worker {
-  explicit Worker(int intermediate_size) {
+  explicit Worker(int intermediate_size, absl::Duration spin = absl::ZeroDuration()) {
     CpuBackendOptions backend_options;
     backend_options.num_threads = 1;
     backend = ValueOrExit(CreateCpuBackend(backend_options));
@@ -74,7 +74,8 @@ struct Worker {
     ListenerOptions listener_options;
     listener_options.address = "127.0.0.1:0";
     listener_options.max_message_bytes = MaxExpertMessageBytes(*experts, options);
-    listener = ValueOrExit(Listener::Start(listener_options, service.get(), ConfigureExpertServer));
+    listener = ValueOrExit(
+        Listener::StartLoop(listener_options, service->Methods(), spin, ConfigureExpertServer));
   }
 
   const ExpertExecutorOptions options;
@@ -134,8 +135,8 @@ class OtherProcess {
     if (getppid() != parent) std::_Exit(0);  // it has ended already, as with --benchmark_list_tests
     char wish = 0;
     if (read(pipes.wish[0], &wish, 1) != 1) std::_Exit(0);
-    SetPollSpin(spin);
-    const Worker worker(kLikeADevice);
+    PollOwnConnections();  // as servers do
+    const Worker worker(kLikeADevice, spin);
     const std::string& address = worker.listener->address();
     if (write(pipes.address[1], address.data(), address.size()) <= 0) std::_Exit(1);
     for (;;) pause();

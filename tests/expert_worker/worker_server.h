@@ -28,7 +28,8 @@ class WorkerServer {
     ListenerOptions listener_options;
     listener_options.address = "127.0.0.1:0";
     listener_options.max_message_bytes = MaxExpertMessageBytes(*experts_, options);
-    auto listener = Listener::Start(listener_options, &service_, ConfigureExpertServer);
+    auto listener = Listener::StartLoop(listener_options, service_.Methods(), absl::ZeroDuration(),
+                                        ConfigureExpertServer);
     EXPECT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
     address_ = listener_->address();

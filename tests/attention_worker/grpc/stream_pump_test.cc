@@ -140,17 +140,33 @@ TEST_P(StreamPumpTest, ItsEndWaitsForStreams) {
   EXPECT_TRUE(event.handler.has_value());
 }
 
-TEST(PollOwnConnectionsTest, TheEnvironmentGoesFirst) {
-  const char* const before = getenv("GRPC_POLL_STRATEGY");
-  const std::string kept = before != nullptr ? before : "";
-  unsetenv("GRPC_POLL_STRATEGY");
-  PollOwnConnections();
-  EXPECT_STREQ(getenv("GRPC_POLL_STRATEGY"), "poll");
-  setenv("GRPC_POLL_STRATEGY", "epoll1", 1);
-  PollOwnConnections();
-  EXPECT_STREQ(getenv("GRPC_POLL_STRATEGY"), "epoll1");
-  unsetenv("GRPC_POLL_STRATEGY");
-  if (before != nullptr) setenv("GRPC_POLL_STRATEGY", kept.c_str(), 1);
+TEST_P(StreamPumpTest, WhatCanWaitIsHandledBeforeTheNextPoll) {
+  class Later final : public StreamPump::Event {
+   public:
+    void OnEvent(bool ok) override { handled.Set(ok); }
+    Awaited<bool> handled;
+  };
+  // Whoever handles an event finds that what can wait has not been handled yet.
+  const auto come = [this](Later& later, TestEvent& event) {
+    event.on_event = [this, &later] {
+      pump_.BeforeNextPoll(&later);
+      EXPECT_FALSE(later.handled.has_value());
+    };
+    event.Come();
+  };
+  Later of_turn, of_own;
+  {
+    TestEvent event(&pump_);
+    TakeOver();
+    come(of_turn, event);
+    TurnUntilHandled(event);
+    Turn(absl::Now());
+    EXPECT_TRUE(of_turn.handled.has_value());
+  }
+  TestEvent event(&pump_);
+  come(of_own, event);
+  event.handler.Wait();
+  EXPECT_TRUE(of_own.handled.Wait());  // nobody turns, so the pump's own thread does it
 }
 
 TEST_P(StreamPumpTest, OneThreadTurnsAtATime) {
@@ -163,8 +179,8 @@ TEST_P(StreamPumpTest, OneThreadTurnsAtATime) {
       inside.Set(true);
       leave.Wait();
     };
-    TakeOver();
     std::thread turner([&] {
+      TakeOver();
       event.Come();
       while (!event.handler.has_value()) Turn(absl::Now() + absl::Seconds(1));
     });
