@@ -107,8 +107,11 @@ void MessageStream::OnRead(bool ok) {
   grpc::ByteBuffer message;
   message.Swap(&incoming_);
   callbacks_.on_message(std::move(message));
-  call_->Read(&incoming_, pump_->Tag(&read_));
+  // A read tells the peer that it may send more, in a packet of its own.
+  pump_->BeforeNextPoll(&read_next_);
 }
+
+void MessageStream::ReadNext(bool /*ok*/) { call_->Read(&incoming_, pump_->Tag(&read_)); }
 
 void MessageStream::OnWritten(bool ok) {
   outgoing_.Clear();

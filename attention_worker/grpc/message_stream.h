@@ -70,6 +70,7 @@ class MessageStream final : public std::enable_shared_from_this<MessageStream> {
                 Callbacks callbacks);
   void OnStarted(bool ok);
   void OnRead(bool ok);
+  void ReadNext(bool ok);
   void OnWritten(bool ok);
   void OnFinished(bool ok);
   // Takes the next message into outgoing_, to be written; false where there is none, or a write is
@@ -92,6 +93,7 @@ class MessageStream final : public std::enable_shared_from_this<MessageStream> {
 
   Operation start_{this, &MessageStream::OnStarted};
   Operation read_{this, &MessageStream::OnRead};
+  Operation read_next_{this, &MessageStream::ReadNext};
   Operation write_{this, &MessageStream::OnWritten};
   Operation finish_{this, &MessageStream::OnFinished};
   grpc::ByteBuffer incoming_;  // belongs to the read in progress
