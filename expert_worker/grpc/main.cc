@@ -69,6 +69,10 @@ ABSL_FLAG(double, drain_timeout_s, 30,
 namespace tramontane {
 namespace {
 
+// The thread that waits for a device may be the one that polls: what is computed is over soon, and
+// its answer, and the next batch, are handled without another thread.
+constexpr int kMaxInlineRowsOnDevice = 64;
+
 absl::Status CheckFlags() {
   if (absl::GetFlag(FLAGS_model).empty()) {
     return absl::InvalidArgumentError("--model=DIR is missing; see --help");
@@ -94,8 +98,9 @@ absl::Status CheckFlags() {
   return CheckHopSpinFlag();
 }
 
-ExpertExecutorOptions ExecutorOptions() {
+ExpertExecutorOptions ExecutorOptions(const Backend& backend) {
   ExpertExecutorOptions options;
+  if (!backend.host_sees_memory()) options.max_inline_rows = kMaxInlineRowsOnDevice;
   options.max_queued_batches = absl::GetFlag(FLAGS_max_queued_batches);
   options.max_batch_rows = absl::GetFlag(FLAGS_max_batch_rows);
   options.max_answer_bytes = static_cast<size_t>(absl::GetFlag(FLAGS_max_answer_mib)) << 20;
@@ -110,7 +115,7 @@ int Serve(const HostedExperts& experts, const WorkerPort& port, StatusPorts* sta
   SecurityMetrics security_metrics(registry);
   const TlsWatch watch({port.identity}, &security_metrics);
   ExpertWorkerMetrics metrics(registry, experts.set());
-  const ExpertExecutorOptions executor_options = ExecutorOptions();
+  const ExpertExecutorOptions executor_options = ExecutorOptions(*experts.backend());
   ExpertExecutor executor(&experts, &metrics, executor_options);
   ExpertService service(&experts, &executor, executor_options);
 
