@@ -25,7 +25,8 @@ Context::Context(const ContextOptions& options, cudaStream_t stream)
       num_multiprocessors(options.num_multiprocessors),
       early_starts_(options.early_starts),
       stream_(stream),
-      graphs_(options.graphs ? std::make_unique<Graphs>(options.max_graphs) : nullptr) {}
+      graphs_(options.graphs ? std::make_unique<Graphs>(options.max_graphs, options.early_starts)
+                             : nullptr) {}
 
 Context::~Context() {
   Use();
@@ -40,17 +41,7 @@ void Context::Check(cudaError_t error, const char* call) {
   failed_call_ = call;
 }
 
-void Context::Queue(const KernelCall& call) {
-  if (failed()) return;
-  if (graphs_ == nullptr) {
-    Check(LaunchKernel(call), call.name);
-    return;
-  }
-  list_.AddKernel(call);
-  SubmitPiece();
-}
-
-// With the attribute a kernel may start once every block of threads of the one ahead has called
+// With an early start a kernel may start once every block of threads of the one ahead has called
 // LetNextStart: what a start takes, and the first weights, come while that one still computes. The
 // order of the stream holds none the less. Every thread of every kernel calls AwaitPrevious, which
 // returns when all of the kernel ahead has ended and its writes are seen, and does nothing before
@@ -60,21 +51,18 @@ void Context::Queue(const KernelCall& call) {
 //
 // Two things may be read before AwaitPrevious: what copies alone write, as a batch's plan, and
 // weights, which are written by kernels that an event is recorded behind (weight_stream.cc). A
-// kernel behind a copy or an event goes without the attribute, so that it, and all that follow,
-// start when those are there; copies themselves await all that is ahead.
-cudaError_t Context::LaunchKernel(const KernelCall& call) {
-  cudaLaunchAttribute early_start = {};
-  early_start.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early_start.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = call.shape.grid;
-  config.blockDim = call.shape.block;
-  config.dynamicSmemBytes = call.shape.shared_bytes;
-  config.stream = stream_;
-  config.attrs = &early_start;
-  config.numAttrs = early_starts_ && behind_kernel_ ? 1 : 0;
-  behind_kernel_ = true;
-  return cudaLaunchKernelExC(&config, call.function, call.parameters.data());
+// kernel behind a copy or an event goes without one, so that it, and all that follow, start when
+// those are there; copies themselves await all that is ahead. So it is within a graph; the first
+// kernel of one awaits what is ahead of the graph.
+void Context::Queue(const KernelCall& call) {
+  if (failed()) return;
+  if (graphs_ == nullptr) {
+    Check(LaunchKernel(call, early_starts_ && behind_kernel_, stream_), call.name);
+    behind_kernel_ = true;
+    return;
+  }
+  list_.AddKernel(call);
+  SubmitPiece();
 }
 
 void Context::QueueCopy(const char* name, void* to, const void* from, size_t num_bytes) {
@@ -112,7 +100,7 @@ void Context::Submit() {
       Check(*launched, "launching a graph");
     } else {
       const char* name = "";
-      const cudaError_t error = list_.LaunchEach(stream_, &name);
+      const cudaError_t error = list_.LaunchEach(stream_, early_starts_, &name);
       Check(error, name);
     }
   }

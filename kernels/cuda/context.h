@@ -98,7 +98,6 @@ class Context {
     bool pinned;
   };
   void ReleaseBlocks(size_t count);  // the first
-  cudaError_t LaunchKernel(const KernelCall& call);
   // What is listed goes to the stream: once it is enough for a piece, or whatever it is.
   void SubmitPiece();
   void Submit();

@@ -92,11 +92,12 @@ std::optional<size_t> Graphs::FindPlace() {
   return static_cast<size_t>(oldest - graphs_.begin());
 }
 
-bool Graphs::Make(LaunchList& list, Graph& graph) {
+bool Graphs::Make(LaunchList& list, Graph& graph) const {
   cudaError_t error = cudaGraphCreate(&graph.graph, 0);
   for (size_t i = 0; i < list.size() && error == cudaSuccess; ++i) {
     cudaGraphNode_t node = nullptr;
-    error = list.AddNode(i, graph.graph, i == 0 ? nullptr : graph.nodes.back(), &node);
+    error =
+        list.AddNode(i, graph.graph, i == 0 ? nullptr : graph.nodes.back(), early_starts_, &node);
     graph.nodes.push_back(node);
   }
   if (error == cudaSuccess) error = cudaGraphInstantiate(&graph.exec, graph.graph, 0);

@@ -21,7 +21,9 @@ class Graphs {
  public:
   // At most `max_graphs` are kept. One makes place for another only where many lists have come
   // since it was launched: more lists in turn than there may be graphs leave those that there are.
-  explicit Graphs(int max_graphs) : max_graphs_(static_cast<size_t>(max_graphs)) {}
+  // With `early_starts` kernels behind kernels start early.
+  Graphs(int max_graphs, bool early_starts)
+      : early_starts_(early_starts), max_graphs_(static_cast<size_t>(max_graphs)) {}
   ~Graphs();
   Graphs(const Graphs&) = delete;
   Graphs& operator=(const Graphs&) = delete;
@@ -42,12 +44,13 @@ class Graphs {
   std::optional<size_t> FindOrMake(LaunchList& list);
   // Where a new graph may go.
   std::optional<size_t> FindPlace();
-  static bool Make(LaunchList& list, Graph& graph);
+  bool Make(LaunchList& list, Graph& graph) const;
   static bool Update(LaunchList& list, Graph& graph);
   static void Destroy(Graph& graph);
   void Remove(size_t index);
   void Remember(const LaunchList& list);
 
+  const bool early_starts_;
   size_t max_graphs_;
   std::vector<Graph> graphs_;
   size_t last_ = 0;               // the graph that was launched last

@@ -18,7 +18,36 @@ uint64_t Mix(uint64_t hash, uint64_t word) {
   return hash ^ (hash >> 32);
 }
 
+// Puts `node` behind `last`, early start or not.
+cudaError_t PutBehind(cudaGraph_t graph, cudaGraphNode_t last, cudaGraphNode_t node,
+                      bool early_start) {
+  cudaGraphEdgeData edge = {};
+  if (early_start) {
+    edge.from_port = cudaGraphKernelNodePortProgrammatic;
+    edge.type = cudaGraphDependencyTypeProgrammatic;
+  }
+#if CUDART_VERSION >= 13000
+  return cudaGraphAddDependencies(graph, &last, &node, &edge, 1);
+#else
+  return cudaGraphAddDependencies_v2(graph, &last, &node, &edge, 1);
+#endif
+}
+
 }  // namespace
+
+cudaError_t LaunchKernel(const KernelCall& call, bool early_start, cudaStream_t stream) {
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = call.shape.grid;
+  config.blockDim = call.shape.block;
+  config.dynamicSmemBytes = call.shape.shared_bytes;
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = early_start ? 1 : 0;
+  return cudaLaunchKernelExC(&config, call.function, call.parameters.data());
+}
 
 bool LaunchList::Call::HasShapeOf(const Call& other) const {
   return function == other.function && Same(shape.block, other.shape.block) &&
@@ -108,15 +137,21 @@ cudaKernelNodeParams LaunchList::NodeParams(const Call& call) {
   return params;
 }
 
-cudaError_t LaunchList::LaunchEach(cudaStream_t stream, const char** name) {
-  for (const Call& call : calls_) {
+bool LaunchList::IsBehindKernel(size_t index) const {
+  return index > 0 && calls_[index].function != nullptr && calls_[index - 1].function != nullptr;
+}
+
+cudaError_t LaunchList::LaunchEach(cudaStream_t stream, bool early_starts, const char** name) {
+  for (size_t i = 0; i < calls_.size(); ++i) {
+    const Call& call = calls_[i];
     cudaError_t error;
     if (call.function == nullptr) {
       const CopyEnds ends = Ends(call);
       error = cudaMemcpyAsync(ends.to, ends.from, ends.num_bytes, cudaMemcpyDefault, stream);
     } else {
-      error = cudaLaunchKernel(call.function, call.shape.grid, call.shape.block, Pointers(call),
-                               call.shape.shared_bytes, stream);
+      error = LaunchKernel(
+          {call.name, call.function, call.shape, {Pointers(call), call.num_parameters}, {}},
+          early_starts && IsBehindKernel(i), stream);
     }
     *name = call.name;
     if (error != cudaSuccess) return error;
@@ -125,16 +160,19 @@ cudaError_t LaunchList::LaunchEach(cudaStream_t stream, const char** name) {
 }
 
 cudaError_t LaunchList::AddNode(size_t index, cudaGraph_t graph, cudaGraphNode_t last,
-                                cudaGraphNode_t* node) {
+                                bool early_starts, cudaGraphNode_t* node) {
   const Call& call = calls_[index];
-  const size_t num_before = last == nullptr ? 0 : 1;
+  cudaError_t error;
   if (call.function == nullptr) {
     const CopyEnds ends = Ends(call);
-    return cudaGraphAddMemcpyNode1D(node, graph, &last, num_before, ends.to, ends.from,
-                                    ends.num_bytes, cudaMemcpyDefault);
+    error = cudaGraphAddMemcpyNode1D(node, graph, nullptr, 0, ends.to, ends.from, ends.num_bytes,
+                                     cudaMemcpyDefault);
+  } else {
+    const cudaKernelNodeParams params = NodeParams(call);
+    error = cudaGraphAddKernelNode(node, graph, nullptr, 0, &params);
   }
-  const cudaKernelNodeParams params = NodeParams(call);
-  return cudaGraphAddKernelNode(node, graph, &last, num_before, &params);
+  if (error != cudaSuccess || last == nullptr) return error;
+  return PutBehind(graph, last, *node, early_starts && IsBehindKernel(index));
 }
 
 cudaError_t LaunchList::SetNode(size_t index, cudaGraphExec_t graph, cudaGraphNode_t node) {

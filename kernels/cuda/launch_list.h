@@ -28,6 +28,10 @@ struct KernelCall {
   std::span<const size_t> sizes;  // [num_parameters] in bytes
 };
 
+// Launches a kernel on `stream`. With `early_start`, where a kernel is ahead, it may start once
+// every block of threads of that one has called LetNextStart: see Context::Queue.
+cudaError_t LaunchKernel(const KernelCall& call, bool early_start, cudaStream_t stream);
+
 // Calls in their order, with copies of their parameters. Two lists are of one shape where all but
 // grids and the parameters' values is the same; for a copy, these are both ends and the size.
 class LaunchList {
@@ -44,10 +48,12 @@ class LaunchList {
   // How many calls are not; counts no further than `limit`.
   size_t CountDifferences(const LaunchList& other, size_t limit) const;
 
-  // On `stream`, one by one; stops at the first error, and says in `name` what failed.
-  cudaError_t LaunchEach(cudaStream_t stream, const char** name);
-  // A new node of `graph` behind `last`, which may be null.
-  cudaError_t AddNode(size_t index, cudaGraph_t graph, cudaGraphNode_t last, cudaGraphNode_t* node);
+  // On `stream`, one by one; stops at the first error, and says in `name` what failed. With
+  // `early_starts` kernels behind kernels start early.
+  cudaError_t LaunchEach(cudaStream_t stream, bool early_starts, const char** name);
+  // A new node of `graph` behind `last`, that of the call before, or null where there is none.
+  cudaError_t AddNode(size_t index, cudaGraph_t graph, cudaGraphNode_t last, bool early_starts,
+                      cudaGraphNode_t* node);
   // Makes the node of a list of the same shape one of this call.
   cudaError_t SetNode(size_t index, cudaGraphExec_t graph, cudaGraphNode_t node);
 
@@ -68,6 +74,8 @@ class LaunchList {
     bool HasShapeOf(const Call& other) const;
   };
 
+  // Whether the call and the one before it are kernels.
+  bool IsBehindKernel(size_t index) const;
   size_t EndOf(size_t index) const;  // of its parameters, in bytes_
   CopyEnds Ends(const Call& call) const;
   // Valid until the next call of this function.

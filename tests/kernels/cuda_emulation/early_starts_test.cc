@@ -43,6 +43,8 @@ class EarlyStartsTest : public testing::Test {
     EmulatedCounts added;
     added.launches = after.launches - before.launches;
     added.early_starts = after.early_starts - before.early_starts;
+    added.early_edges = after.early_edges - before.early_edges;
+    added.graphs = after.graphs - before.graphs;
     return added;
   }
 
@@ -70,9 +72,31 @@ TEST_F(EarlyStartsTest, DevicesThatCannotAreNotAskedTo) {
   EXPECT_EQ(step.early_starts, 0);
 }
 
-TEST_F(EarlyStartsTest, ListedKernelsAwaitTheOneAhead) {
+// All but the first of a list, and those on either side of a copy.
+TEST_F(EarlyStartsTest, ListedKernelsBehindKernelsStartEarlyInGraphsAndWithout) {
   Create(9, /*graphs=*/true);
-  EXPECT_EQ(CountStep().early_starts, 0);
+  LayersUnderTest layers(backend_.get(), {.num_layers = 2});
+  EXPECT_TRUE(layers.Step({1}, 0).ok());
+  const auto step = [&] { EXPECT_TRUE(layers.Step({1}, 1).ok()); };
+  const EmulatedCounts listed = Count(step);
+  EXPECT_GT(listed.launches, 20);
+  EXPECT_GE(listed.early_starts, listed.launches - 4);
+  const EmulatedCounts in_graphs = Count([&] {
+    for (int i = 0; i < 3; ++i) step();
+  });
+  EXPECT_GT(in_graphs.graphs, 0);
+  EXPECT_GT(in_graphs.early_edges, 15);
+}
+
+TEST_F(EarlyStartsTest, GraphsOfDevicesThatCannotHaveNone) {
+  Create(8, /*graphs=*/true);
+  LayersUnderTest layers(backend_.get(), {.num_layers = 2});
+  const EmulatedCounts steps = Count([&] {
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(layers.Step({1}, i).ok());
+  });
+  EXPECT_GT(steps.graphs, 0);
+  EXPECT_EQ(steps.early_starts, 0);
+  EXPECT_EQ(steps.early_edges, 0);
 }
 
 // The weights are read before the kernel ahead has ended: they must be there.

@@ -25,6 +25,7 @@ struct EmulatedNode {
 struct EmulatedGraph {
   std::vector<std::unique_ptr<EmulatedNode>> nodes;
   std::vector<std::shared_ptr<const EmulatedWork>> work;  // of each node
+  size_t num_edges = 0;                                   // from each node to the next
 };
 
 struct EmulatedExec {
@@ -100,12 +101,14 @@ std::shared_ptr<const EmulatedWork> CopyWork(void* to, const void* from, size_t 
   return work;
 }
 
-cudaError_t AddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* before,
-                    size_t num_before, std::shared_ptr<const EmulatedWork> work) {
-  const bool chained = graph->nodes.empty()
-                           ? num_before == 0
-                           : num_before == 1 && before[0] == graph->nodes.back().get();
-  if (!chained) return cudaErrorInvalidValue;
+bool MayStartEarly() {
+  cudaDeviceProp properties;
+  return cudaGetDeviceProperties(&properties, 0) == cudaSuccess && properties.major >= 9;
+}
+
+cudaError_t AddNode(cudaGraphNode_t* node, cudaGraph_t graph, size_t num_before,
+                    std::shared_ptr<const EmulatedWork> work) {
+  if (num_before != 0) return cudaErrorInvalidValue;
   graph->nodes.push_back(std::make_unique<EmulatedNode>(EmulatedNode{graph, graph->nodes.size()}));
   graph->work.push_back(std::move(work));
   *node = graph->nodes.back().get();
@@ -155,10 +158,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* fu
     const cudaLaunchAttribute& attribute = config->attrs[i];
     TRAMONTANE_CHECK(attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization);
     TRAMONTANE_CHECK(attribute.val.programmaticStreamSerializationAllowed == 1);
-    cudaDeviceProp properties;
-    const cudaError_t error = cudaGetDeviceProperties(&properties, 0);
-    if (error != cudaSuccess) return error;
-    if (properties.major < 9) return cudaErrorNotSupported;
+    if (!MayStartEarly()) return cudaErrorNotSupported;
     Count(&EmulatedCounts::early_starts);
   }
   return cudaLaunchKernel(function, config->gridDim, config->blockDim, parameters,
@@ -175,20 +175,42 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   return cudaSuccess;
 }
 
-cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph,
-                                   const cudaGraphNode_t* before, size_t num_before,
-                                   const cudaKernelNodeParams* params) {
-  return AddNode(node, graph, before, num_before, KernelWork(*params));
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t*,
+                                   size_t num_before, const cudaKernelNodeParams* params) {
+  return AddNode(node, graph, num_before, KernelWork(*params));
 }
 
 cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t* node, cudaGraph_t graph,
-                                     const cudaGraphNode_t* before, size_t num_before, void* to,
+                                     const cudaGraphNode_t*, size_t num_before, void* to,
                                      const void* from, size_t size, cudaMemcpyKind) {
   if (size == 0) return cudaErrorInvalidValue;
-  return AddNode(node, graph, before, num_before, CopyWork(to, from, size));
+  return AddNode(node, graph, num_before, CopyWork(to, from, size));
+}
+
+cudaError_t cudaGraphAddDependencies(cudaGraph_t graph, const cudaGraphNode_t* from,
+                                     const cudaGraphNode_t* to, const cudaGraphEdgeData* edges,
+                                     size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    const size_t last = graph->nodes.size() - 1;
+    if (from[i]->graph != graph || to[i]->graph != graph || to[i]->index != last ||
+        from[i]->index + 1 != last || ++graph->num_edges != last) {
+      return cudaErrorInvalidValue;
+    }
+    const cudaGraphEdgeData& edge = edges[i];
+    if (edge.type == cudaGraphDependencyTypeDefault) continue;
+    if (edge.type != cudaGraphDependencyTypeProgrammatic ||
+        edge.from_port != cudaGraphKernelNodePortProgrammatic || edge.to_port != 0 ||
+        graph->work[last]->function == nullptr || graph->work[last - 1]->function == nullptr) {
+      return cudaErrorInvalidValue;
+    }
+    if (!MayStartEarly()) return cudaErrorNotSupported;
+    Count(&EmulatedCounts::early_edges);
+  }
+  return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  if (graph->num_edges + 1 != graph->nodes.size()) return cudaErrorInvalidValue;
   const cudaError_t error = Count(&EmulatedCounts::graphs, &Kernels::instantiate_error);
   if (error == cudaSuccess) *exec = new EmulatedExec{graph, graph->work};
   return error;

@@ -57,6 +57,8 @@ inline uint32_t __float_as_uint(float value) {
   return bits;
 }
 
+#define CUDART_VERSION 13000
+
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
@@ -80,6 +82,14 @@ struct cudaKernelNodeParams {
   unsigned sharedMemBytes;
   void** kernelParams;
   void** extra;
+};
+enum cudaGraphDependencyType {
+  cudaGraphDependencyTypeDefault = 0,
+  cudaGraphDependencyTypeProgrammatic = 1,
+};
+enum { cudaGraphKernelNodePortDefault = 0, cudaGraphKernelNodePortProgrammatic = 1 };
+struct cudaGraphEdgeData {
+  unsigned char from_port, to_port, type, reserved[5];
 };
 enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
 union cudaLaunchAttributeValue {
@@ -121,6 +131,7 @@ struct EmulatedCounts {
   int node_updates = 0;    // of instantiated graphs
   int launches = 0;        // of kernels by themselves
   int early_starts = 0;    // of those, with leave to start before the kernel ahead has ended
+  int early_edges = 0;     // the same in graphs that were made
 };
 EmulatedCounts EmulatedLaunchCounts();
 // Fails, from now on, the instantiation or the launch of graphs.
@@ -166,7 +177,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
-// Graphs are chains: a node depends on the one that was added before it, and on no other.
+// Graphs are chains: a node depends on the one that was added before it, and on no other. Nodes are
+// added without what they depend on. An early start is refused as a launch's is, and where one of
+// the two nodes is a copy.
 cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph,
@@ -175,6 +188,9 @@ cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph,
 cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t* node, cudaGraph_t graph,
                                      const cudaGraphNode_t* before, size_t num_before, void* to,
                                      const void* from, size_t size, cudaMemcpyKind kind);
+cudaError_t cudaGraphAddDependencies(cudaGraph_t graph, const cudaGraphNode_t* from,
+                                     const cudaGraphNode_t* to, const cudaGraphEdgeData* edges,
+                                     size_t count);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
                                  unsigned long long flags);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
