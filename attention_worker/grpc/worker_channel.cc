@@ -21,6 +21,8 @@ std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
   arguments.SetMaxSendMessageSize(max_message);
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
+  arguments.SetInt(GRPC_ARG_TCP_READ_CHUNK_SIZE, kLeastReadBytes);
+  arguments.SetInt(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, kLeastReadBytes);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
                    static_cast<int>(absl::ToInt64Milliseconds(signs_of_life.ask_after)));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,

@@ -69,6 +69,8 @@ int MaxExpertMessageBytes(const HostedExperts& experts, const ExpertExecutorOpti
 void ConfigureExpertServer(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
+  builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE, kLeastReadBytes);
+  builder.AddChannelArgument(GRPC_ARG_TCP_MIN_READ_CHUNK_SIZE, kLeastReadBytes);
 }
 
 ExpertService::ExpertService(const HostedExperts* experts, ExpertExecutor* executor,
