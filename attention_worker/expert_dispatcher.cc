@@ -34,11 +34,12 @@ absl::StatusOr<ExpertDispatcher::Pending> ExpertDispatcher::Send(const RoutedTok
     return absl::DeadlineExceededError(
         absl::StrCat("the deadline of the step passed before layer ", routed.layer));
   }
+  auto pending = std::make_unique<LayerDispatch>(&terms_, routed, rows, deadline);
+  const absl::Status sent = pending->Start();
+  // The rows are on their way meanwhile.
   terms_.observer->OnRouted(routed.layer, CountTokensPerExpert(routed, num_experts_));
   const int64_t late = terms_.late_answers->exchange(0);
   if (late > 0) terms_.observer->OnLateAnswers(late);
-  auto pending = std::make_unique<LayerDispatch>(&terms_, routed, rows, deadline);
-  const absl::Status sent = pending->Start();
   if (!sent.ok()) return sent;
   return pending;
 }
