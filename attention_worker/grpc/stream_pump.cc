@@ -2,11 +2,11 @@
 
 #include <grpc/support/time.h>
 #include <grpcpp/alarm.h>
-#include <sched.h>
 
 #include <algorithm>
 
 #include "absl/time/clock.h"
+#include "proto/serving/polling.h"
 
 namespace tramontane {
 namespace {
@@ -126,7 +126,7 @@ bool StreamPump::Next(absl::Time until, const std::atomic<bool>& ready, void** t
       const Queue::NextStatus found = queue_.AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
       if (found != Queue::TIMEOUT) return found == Queue::GOT_EVENT;
       if (ready.load()) return false;
-      sched_yield();
+      BetweenLooks();
     } while (absl::Now() < end);
   }
   // gRPC takes what is before the epoch for the infinite future.

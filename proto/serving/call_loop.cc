@@ -3,12 +3,12 @@
 #include <grpc/support/time.h>
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/impl/service_type.h>
-#include <sched.h>
 
 #include <utility>
 
 #include "absl/time/clock.h"
 #include "model/check.h"
+#include "proto/serving/polling.h"
 
 namespace tramontane {
 namespace {
@@ -227,7 +227,7 @@ bool CallLoop::Next(void** tag, bool* ok) {
     do {
       const Queue::NextStatus found = queue_->AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
       if (found != Queue::TIMEOUT) return found == Queue::GOT_EVENT;
-      sched_yield();
+      BetweenLooks();
     } while (absl::Now() < end);
   }
   return queue_->Next(tag, ok);

@@ -11,6 +11,10 @@ namespace tramontane {
 // processes with a StreamPump or a CallLoop.
 void PollOwnConnections();
 
+// What a thread does between two looks for an event: lets others run, on its processor and, where
+// that has two at once, beside it.
+void BetweenLooks();
+
 }  // namespace tramontane
 
 #endif  // TRAMONTANE_PROTO_SERVING_POLLING_H_
