@@ -4,14 +4,19 @@
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/impl/service_type.h>
 
+#include <chrono>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "model/check.h"
 #include "proto/serving/polling.h"
 
 namespace tramontane {
 namespace {
+
+// Held reads begin after so many events at the latest, should there be no end to these.
+constexpr int kMostEventsBeforeReads = 64;
+
+thread_local const CallLoop* loop_of_this_thread = nullptr;
 
 // "/tramontane.v1.ExpertWorker/Execute": up to the last slash.
 std::string ServiceOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
@@ -63,15 +68,28 @@ class CallLoop::Call final
 
   void Read(grpc::ByteBuffer* message) override {
     Begin();
-    stream_.Read(message, loop_->Tag(&read_));
+    if (loop_of_this_thread != loop_) {
+      stream_.Read(message, loop_->Tag(&read_));
+      return;
+    }
+    held_read_.store(message);
+    loop_->HoldRead(this);
+  }
+  void StartHeldRead() {
+    grpc::ByteBuffer* const message = held_read_.exchange(nullptr);
+    if (message != nullptr) stream_.Read(message, loop_->Tag(&read_));
   }
   void Write(const grpc::ByteBuffer* message, grpc::WriteOptions options) override {
     Begin();
     stream_.Write(*message, options, loop_->Tag(&written_));
   }
-  void Finish(grpc::Status status) override { stream_.Finish(status, loop_->Tag(&finished_)); }
+  void Finish(grpc::Status status) override {
+    StartHeldRead();
+    stream_.Finish(status, loop_->Tag(&finished_));
+  }
   void WriteAndFinish(const grpc::ByteBuffer* message, grpc::WriteOptions options,
                       grpc::Status status) override {
+    StartHeldRead();
     stream_.WriteAndFinish(*message, options, status, loop_->Tag(&finished_));
   }
   void SendInitialMetadata() override {
@@ -126,6 +144,7 @@ class CallLoop::Call final
   }
   void Delete() {
     CallLoop* const loop = loop_;
+    std::erase(loop->held_, this);  // its read has begun by itself
     delete this;
     loop->EndCall();
   }
@@ -136,6 +155,8 @@ class CallLoop::Call final
   grpc::GenericServerAsyncReaderWriter stream_{&context_};
   CallReactor* reactor_ = nullptr;
   std::atomic<int> num_pending_{2};  // of `ended_` and `finished_`, and what has begun
+  // Where a read is to go that has yet to begin.
+  std::atomic<grpc::ByteBuffer*> held_read_{nullptr};
 
   Operation accepted_{this, &Call::OnAccepted};
   Operation ended_{this, &Call::OnEnded};
@@ -220,20 +241,37 @@ void* CallLoop::Tag(Event* event) {
   return event;
 }
 
-bool CallLoop::Next(void** tag, bool* ok) {
+bool CallLoop::Look(void** tag, bool* ok) {
   using Queue = grpc::CompletionQueue;
+  const Queue::NextStatus found = queue_->AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
+  shut_down_ = found == Queue::SHUTDOWN;
+  return found != Queue::TIMEOUT;
+}
+
+void CallLoop::StartHeldReads() {
+  num_since_reads_ = 0;
+  for (Call* call : held_) call->StartHeldRead();
+  held_.clear();
+}
+
+bool CallLoop::Next(void** tag, bool* ok) {
+  using std::chrono::steady_clock;
+  if (++num_since_reads_ >= kMostEventsBeforeReads) StartHeldReads();
+  // What has come already is handed out without a poll, so this ends once a poll found nothing.
+  if (Look(tag, ok)) return !shut_down_;
+  StartHeldReads();
   if (spin_ > absl::ZeroDuration()) {
-    const absl::Time end = absl::Now() + spin_;
+    const auto end = steady_clock::now() + absl::ToChronoNanoseconds(spin_);
     do {
-      const Queue::NextStatus found = queue_->AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
-      if (found != Queue::TIMEOUT) return found == Queue::GOT_EVENT;
+      if (Look(tag, ok)) return !shut_down_;
       BetweenLooks();
-    } while (absl::Now() < end);
+    } while (steady_clock::now() < end);
   }
   return queue_->Next(tag, ok);
 }
 
 void CallLoop::Run() {
+  loop_of_this_thread = this;
   void* tag = nullptr;
   bool ok = false;
   while (Next(&tag, &ok)) {

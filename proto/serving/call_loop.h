@@ -33,14 +33,19 @@ struct LoopMethod {
   std::function<CallReactor*(grpc::ServerContext* context)> open;
 };
 
+// The methods of a server, with reactors as gRPC's callbacks have them, whose On… methods are
+// called by one thread: the one that polls, once they have returned. What takes long belongs
+// elsewhere. Operations may be started from any thread.
+//
 // gRPC's own callbacks come from threads that pass the polling on, each time to one that sleeps,
 // before they read what they found, and so never from the thread, and the processor, that handled
-// the last message: half of what a hop costs a worker (docs/benchmarks.md, "Waiting awake").
+// the last message: a third of what the hop cost (docs/benchmarks.md, "The hop on one device"). For
+// that this is a completion queue by hand. It takes that no other one polls the server's
+// connections: see PollOwnConnections, and no method may have a callback of gRPC's. A stream of
+// reflection does while it is open, and makes calls slower, not wrong.
 //
-// Here reactors' On… methods are called by one thread, which polls when they have returned: what
-// takes long belongs elsewhere. Operations may be started from any thread. No other completion
-// queue of the process may poll the server's connections: see PollOwnConnections, and no method of
-// the server may have a callback of gRPC's.
+// Reactors' reads begin when all connections have been looked at, so that a peer that sends many
+// messages at once does not keep the others waiting.
 class CallLoop {
  public:
   // Of a call that no method is there for; `path` is what was called.
@@ -77,6 +82,11 @@ class CallLoop {
 
   void Run();
   bool Next(void** tag, bool* ok);
+  // Looks once, without waiting; false: there is nothing.
+  bool Look(void** tag, bool* ok);
+  // Of the loop's thread: the call's next read begins after a look.
+  void HoldRead(Call* call) { held_.push_back(call); }
+  void StartHeldReads();
   // Asks for one more call, unless the loop stops.
   void Request(const Source* source);
   void EndCall();
@@ -88,6 +98,10 @@ class CallLoop {
   grpc::AsyncGenericService unknown_;
   std::vector<std::unique_ptr<const Source>> sources_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  // Of the loop's thread.
+  std::vector<Call*> held_;  // whose reads begin after a look
+  int num_since_reads_ = 0;  // events since held reads began
+  bool shut_down_ = false;   // the queue said so
   // gRPC orders an operation's start and its end, but sanitizers do not see that in a library.
   std::atomic<int64_t> num_tags_{0};
 

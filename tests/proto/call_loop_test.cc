@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -138,6 +139,30 @@ class Slow final : public CallReactor {
   Seen* const seen_;
 };
 
+// Takes its time over each message, in the loop's thread.
+class Busy final : public CallReactor {
+ public:
+  Busy(Seen* seen, std::atomic<int>* num_read) : seen_(seen), num_read_(num_read) {
+    StartRead(&incoming_);
+  }
+  void OnReadDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::OK);
+    ++*num_read_;
+    absl::SleepFor(absl::Milliseconds(2));
+    StartRead(&incoming_);
+  }
+  void OnDone() override {
+    Seen* const seen = seen_;
+    delete this;
+    seen->Done();
+  }
+
+ private:
+  Seen* const seen_;
+  std::atomic<int>* const num_read_;
+  grpc::ByteBuffer incoming_;
+};
+
 class CallLoopTest : public ::testing::TestWithParam<absl::Duration> {
  protected:
   CallLoopTest() {
@@ -148,6 +173,7 @@ class CallLoopTest : public ::testing::TestWithParam<absl::Duration> {
         options,
         {{"/test.Test/Echo", [this](grpc::ServerContext*) { return new Echo(&seen_); }},
          {"/test.Test/Slow", [this](grpc::ServerContext*) { return new Slow(&seen_, &slow_); }},
+         {"/test.Test/Busy", [this](grpc::ServerContext*) { return new Busy(&seen_, &num_read_); }},
          {"/test.Test/Twice",
           [](grpc::ServerContext*) {
             return AnswerOnce(
@@ -199,6 +225,7 @@ class CallLoopTest : public ::testing::TestWithParam<absl::Duration> {
 
   Seen seen_;
   CallReactor* slow_ = nullptr;
+  std::atomic<int> num_read_{0};
   std::unique_ptr<Listener> listener_;
   std::shared_ptr<grpc::Channel> channel_;
 };
@@ -324,6 +351,27 @@ TEST_P(CallLoopTest, ShutdownCancelsWhatRunsAndWaitsForItsEnd) {
   finisher.join();
   EXPECT_GE(seen_.num_cancelled(), 1);
   EXPECT_FALSE(client.End().ok());
+}
+
+// All that it sent lies in the transport, so that each read ends as soon as it begins.
+TEST_P(CallLoopTest, APeerThatSendsMuchAtOnceDoesNotKeepOthersWaiting) {
+  constexpr int kMessages = 1'000;
+  Client flood(channel_, "/test.Test/Busy");
+  for (int i = 0; i < kMessages; ++i) EXPECT_TRUE(flood.Write("x"));
+  grpc::ChannelArguments arguments;
+  arguments.SetInt("test.connection", 1);
+  Client other(grpc::CreateCustomChannel(listener_->address(), grpc::InsecureChannelCredentials(),
+                                         arguments),
+               "/test.Test/Echo");
+  for (int i = 0; i < 5; ++i) {
+    const int before = num_read_;
+    ASSERT_LT(before, kMessages) << "it is over too soon to tell";
+    EXPECT_TRUE(other.Write("a"));
+    EXPECT_EQ(other.Read(), "a");
+    EXPECT_LT(num_read_ - before, 100);
+  }
+  flood.context.TryCancel();
+  EXPECT_FALSE(flood.End().ok());
 }
 
 TEST_P(CallLoopTest, CallsThatComeWhileItStopsEnd) {
