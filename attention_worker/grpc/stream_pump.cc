@@ -84,8 +84,9 @@ void StreamPump::Handle(void* tag, bool ok) {
 }
 
 void StreamPump::HandleBeforePoll() {
-  for (Event* event : before_next_poll_) event->OnEvent(true);
-  before_next_poll_.clear();
+  handling_.swap(before_next_poll_);  // more may come of it
+  for (Event* event : handling_) event->OnEvent(true);
+  handling_.clear();
 }
 
 bool StreamPump::Turn(absl::Time until, const std::atomic<bool>& ready) {

@@ -75,7 +75,7 @@ class StreamPump final : public ArrivalPump {
   grpc::CompletionQueue queue_;
   // gRPC orders an operation's start and its end, but sanitizers do not see that in a library.
   std::atomic<int64_t> num_tags_{0};
-  std::vector<Event*> before_next_poll_;  // the polling thread's
+  std::vector<Event*> before_next_poll_, handling_;  // the polling thread's
 
   std::mutex mutex_;
   std::condition_variable changed_;                 // of anything below

@@ -39,7 +39,7 @@ struct ExecuteStreamOptions {
 // the peer has gone, since the executor's answers refer to this object.
 class ExecuteStream final : public CallReactor {
  public:
-  // `executor` outlives the stream. `on_done` is called last, from gRPC's thread.
+  // `executor` outlives the stream. `on_done` is called last, from the loop's thread.
   static std::shared_ptr<ExecuteStream> Start(ExpertExecutor* executor,
                                               const ExecuteStreamOptions& options,
                                               std::function<void(ExecuteStream*)> on_done);
@@ -58,8 +58,8 @@ class ExecuteStream final : public CallReactor {
   ExecuteStream(ExpertExecutor* executor, const ExecuteStreamOptions& options,
                 std::function<void(ExecuteStream*)> on_done);
 
-  // What the current state asks for next; done after the lock is released, because gRPC may call
-  // back at once.
+  // What the current state asks for next; done after the lock is released: its end may be handled,
+  // by another thread, before its start has returned.
   struct NextSteps {
     bool read = false;
     bool write = false;

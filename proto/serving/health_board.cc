@@ -93,6 +93,7 @@ class HealthBoard::Watcher final : public CallReactor {
   void OnReadDone(bool /*ok*/) override {
     absl::StatusOr<std::string> name = NameAskedFor(request_);
     const std::lock_guard<std::mutex> lock(names_->mutex_);
+    if (ending_) return;  // the call was cancelled meanwhile
     if (!name.ok()) return End(ToGrpcStatus(name.status()));
     name_ = *std::move(name);
     names_->watchers_.insert(this);

@@ -12,7 +12,8 @@
 
 namespace tramontane {
 
-// Answers as gRPC's own service does, which has callbacks of gRPC's. Thread-safe.
+// What gRPC's own service is, which has callbacks of gRPC's; what is no request is answered with
+// INVALID_ARGUMENT, where that has INTERNAL. Thread-safe.
 class HealthBoard final : public grpc::HealthCheckServiceInterface {
  public:
   HealthBoard();
@@ -22,8 +23,8 @@ class HealthBoard final : public grpc::HealthCheckServiceInterface {
   std::vector<LoopMethod> Methods() const;
 
   void SetServingStatus(const std::string& name, bool serving) override;
-  void SetServingStatus(bool serving) override;  // of all names that were set
-  void Shutdown() override { SetServingStatus(false); }
+  void SetServingStatus(bool serving) override;          // of all names that were set
+  void Shutdown() override { SetServingStatus(false); }  // does not outlast a later change
 
  private:
   class Names;

@@ -1,8 +1,9 @@
 // Protobuf messages of calls, where bytes that are no such message get an answer.
 //
 // gRPC's typed handlers never see a request that does not parse: a call ends with UNIMPLEMENTED,
-// and a stream looks as if its peer had closed it. Methods are therefore registered raw
-// (WithRawCallbackMethod_…), and these turn bytes into messages and back.
+// and a stream looks as if its peer had closed it. Methods therefore have bytes: they are
+// registered raw (WithRawCallbackMethod_…), or are a CallLoop's; and these turn bytes into messages
+// and back.
 #ifndef TRAMONTANE_PROTO_WIRE_CALL_MESSAGE_H_
 #define TRAMONTANE_PROTO_WIRE_CALL_MESSAGE_H_
 

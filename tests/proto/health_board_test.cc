@@ -17,6 +17,8 @@
 #include "proto/health.grpc.pb.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/unary_call.h"
+#include "proto/wire/call_message.h"
+#include "tests/fakes/fake_bidi_call.h"
 #include "tests/hostile/hostile_call.h"
 
 namespace tramontane {
@@ -134,6 +136,24 @@ TEST_F(HealthBoardTest, WatchersThatLeaveAreForgotten) {
     EXPECT_EQ(watch.reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
   }
   EXPECT_EQ(Check("").first, grpc::StatusCode::OK);
+}
+
+// gRPC may tell of the end before it tells of the question.
+TEST(HealthBoardWatcherTest, AQuestionBehindTheEndIsForgotten) {
+  HealthBoard board;
+  board.SetServingStatus("", true);
+  for (const LoopMethod& method : board.Methods()) {
+    if (method.path != "/grpc.health.v1.Health/Watch") continue;
+    FakeBidiCall call;
+    CallReactor* const watcher = method.open(nullptr);
+    call.Bind(watcher);
+    watcher->OnCancel();
+    EXPECT_TRUE(call.status().has_value());
+    call.CompleteRead(SerializeMessage(HealthCheckRequest()));
+    EXPECT_EQ(call.num_started_after_finish(), 0);
+    watcher->OnDone();
+    board.SetServingStatus("", false);  // tells nobody who is gone
+  }
 }
 
 TEST_F(HealthBoardTest, WhatIsNoQuestionIsInvalid) {
