@@ -121,7 +121,7 @@ class CudaBackend final : public Backend {
     context_.Use();
     if (num_bytes == 0) return;
     // A kernel starts while the one ahead still runs; a copy, after it. What is copied to the
-    // device may be read before a kernel ahead has ended (Context::LaunchKernel).
+    // device may be read before a kernel ahead has ended (Context::Queue).
     if (num_bytes <= kMaxMovedBytes && cuda::IsPinnedMemory(to) && cuda::IsKernelMemory(from)) {
       cuda::MoveBytes(context_, static_cast<const std::byte*>(from), static_cast<std::byte*>(to),
                       static_cast<int64_t>(num_bytes));

@@ -23,12 +23,14 @@ class Ranges {
     return *ranges;
   }
 
+  enum class Kind { kNone, kDevice, kPinned };
+
   // Of the calling thread's current device.
-  void Add(const std::byte* begin, size_t size, bool pinned) {
+  void Add(const std::byte* begin, size_t size, Kind kind) {
     int device = 0;
     (void)cudaGetDevice(&device);
     const std::lock_guard<std::mutex> lock(mutex_);
-    ranges_[begin] = {size, device, pinned};
+    ranges_[begin] = {size, device, kind};
   }
 
   // Makes its device the calling thread's current one, as whoever frees it must: the runtime would
@@ -43,21 +45,20 @@ class Ranges {
     (void)cudaSetDevice(device);
   }
 
-  enum class Kind { kNone, kDevice, kPinned };
   Kind KindOf(const std::byte* bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
     auto after = ranges_.upper_bound(bytes);
     if (after == ranges_.begin()) return Kind::kNone;
     --after;
     if (static_cast<size_t>(bytes - after->first) >= after->second.size) return Kind::kNone;
-    return after->second.pinned ? Kind::kPinned : Kind::kDevice;
+    return after->second.kind;
   }
 
  private:
   struct Range {
     size_t size;
     int device;
-    bool pinned;
+    Kind kind;
   };
 
   std::mutex mutex_;
@@ -101,7 +102,7 @@ absl::StatusOr<Buffer> AllocateDevice(size_t num_bytes) {
   void* bytes = nullptr;
   cudaError_t error = cudaMalloc(&bytes, num_bytes);
   if (error != cudaSuccess) return OutOfDeviceMemory(num_bytes, error);
-  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes, /*pinned=*/false);
+  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes, Ranges::Kind::kDevice);
   Buffer buffer(static_cast<std::byte*>(bytes), num_bytes, &ReleaseDevice);
   error = cudaMemset(bytes, 0, num_bytes);
   // The default stream's work is not ordered with that of streams which do not block on it.
@@ -123,7 +124,7 @@ absl::StatusOr<Buffer> AllocatePinned(size_t num_bytes) {
         cudaGetErrorString(error), "); raise the limit of locked memory, or stop other processes"));
   }
   std::memset(bytes, 0, num_bytes);
-  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes, /*pinned=*/true);
+  Ranges::Get().Add(static_cast<std::byte*>(bytes), num_bytes, Ranges::Kind::kPinned);
   return Buffer(static_cast<std::byte*>(bytes), num_bytes, &ReleasePinned);
 }
 
