@@ -55,16 +55,7 @@ class MessageStream final : public std::enable_shared_from_this<MessageStream> {
     grpc::ByteBuffer message;
   };
   // Hears of the stream's operations of one kind.
-  class Operation final : public StreamPump::Event {
-   public:
-    Operation(MessageStream* stream, void (MessageStream::*on_event)(bool ok))
-        : stream_(stream), on_event_(on_event) {}
-    void OnEvent(bool ok) override { (stream_->*on_event_)(ok); }
-
-   private:
-    MessageStream* const stream_;
-    void (MessageStream::*const on_event_)(bool ok);
-  };
+  using Operation = MemberEvent<MessageStream>;
 
   MessageStream(StreamPump* pump, std::shared_ptr<grpc::Channel> channel, std::string method,
                 Callbacks callbacks);

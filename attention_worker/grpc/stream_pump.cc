@@ -73,16 +73,6 @@ void StreamPump::EndWish() {
   --num_wishes_;
 }
 
-void* StreamPump::Tag(Event* event) {
-  num_tags_.fetch_add(1, std::memory_order_release);
-  return event;
-}
-
-void StreamPump::Handle(void* tag, bool ok) {
-  (void)num_tags_.load(std::memory_order_acquire);
-  static_cast<Event*>(tag)->OnEvent(ok);
-}
-
 void StreamPump::HandleBeforePoll() {
   handling_.swap(before_next_poll_);  // more may come of it
   for (Event* event : handling_) event->OnEvent(true);
@@ -100,7 +90,7 @@ bool StreamPump::Turn(absl::Time until, const std::atomic<bool>& ready) {
     bool ok = false;
     if (Next(until, ready, &tag, &ok)) {
       turns_in = this;
-      Handle(tag, ok);
+      tags_.Handle(tag, ok);
       turns_in = nullptr;
     }
     lock.lock();
@@ -157,7 +147,7 @@ void StreamPump::RunOwnThread() {
     void* tag = nullptr;
     bool ok = false;
     const bool found = queue_.Next(&tag, &ok);
-    if (found) Handle(tag, ok);
+    if (found) tags_.Handle(tag, ok);
     lock.lock();
     own_polls_ = false;
     changed_.notify_all();

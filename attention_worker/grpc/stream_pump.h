@@ -7,7 +7,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "attention_worker/arrival_pump.h"
+#include "proto/serving/queue_events.h"
 
 namespace tramontane {
 
@@ -25,15 +25,8 @@ namespace tramontane {
 // milliseconds, or where a stream wishes it, the pump's own. Thread-safe.
 class StreamPump final : public ArrivalPump {
  public:
-  // Is told when an operation has ended: by one thread at a time, whatever the stream, with no lock
-  // held.
-  class Event {
-   public:
-    virtual void OnEvent(bool ok) = 0;
-
-   protected:
-    ~Event() = default;
-  };
+  // Is told by one thread at a time, whatever the stream.
+  using Event = QueueEvent;
 
   // `spin`: for how long Turn looks for events before it sleeps; zero: it sleeps at once.
   explicit StreamPump(absl::Duration spin = absl::ZeroDuration());
@@ -49,8 +42,7 @@ class StreamPump final : public ArrivalPump {
   grpc::CompletionQueue* queue() { return &queue_; }
   void BeginStream();
   void EndStream();
-  // The tag of an operation that is started next. What was written before is seen in OnEvent.
-  void* Tag(Event* event);
+  void* Tag(Event* event) { return tags_.Tag(event); }
   // From an event: `event` is handled as well, by whoever polls next, before it does so. For what
   // can wait until the thread whose turn it is has done what it waits for.
   void BeforeNextPoll(Event* event) { before_next_poll_.push_back(event); }
@@ -68,13 +60,11 @@ class StreamPump final : public ArrivalPump {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The event after which Turn returns; false where there is none.
   bool Next(absl::Time until, const std::atomic<bool>& ready, void** tag, bool* ok);
-  void Handle(void* tag, bool ok);
   void HandleBeforePoll();
 
   const absl::Duration spin_;
   grpc::CompletionQueue queue_;
-  // gRPC orders an operation's start and its end, but sanitizers do not see that in a library.
-  std::atomic<int64_t> num_tags_{0};
+  QueueTags tags_;
   std::vector<Event*> before_next_poll_, handling_;  // the polling thread's
 
   std::mutex mutex_;

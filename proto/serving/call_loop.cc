@@ -4,6 +4,7 @@
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/impl/service_type.h>
 
+#include <atomic>
 #include <chrono>
 #include <utility>
 
@@ -22,15 +23,6 @@ thread_local const CallLoop* loop_of_this_thread = nullptr;
 std::string ServiceOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
-
-// Is told when an operation has ended, by the loop's thread.
-class CallLoop::Event {
- public:
-  virtual void OnEvent(bool ok) = 0;
-
- protected:
-  ~Event() = default;
-};
 
 // One service, whose methods' calls are asked for.
 class CallLoop::MethodsOfService final : public grpc::Service {
@@ -62,14 +54,14 @@ class CallLoop::Call final
   Call(CallLoop* loop, const Source* source) : loop_(loop), source_(source) {}
 
   void Request() {
-    context_.AsyncNotifyWhenDone(loop_->Tag(&ended_));
-    source_->request(&context_, &stream_, loop_->queue_.get(), loop_->Tag(&accepted_));
+    context_.AsyncNotifyWhenDone(loop_->tags_.Tag(&ended_));
+    source_->request(&context_, &stream_, loop_->queue_.get(), loop_->tags_.Tag(&accepted_));
   }
 
   void Read(grpc::ByteBuffer* message) override {
     Begin();
     if (loop_of_this_thread != loop_) {
-      stream_.Read(message, loop_->Tag(&read_));
+      stream_.Read(message, loop_->tags_.Tag(&read_));
       return;
     }
     held_read_.store(message);
@@ -77,36 +69,28 @@ class CallLoop::Call final
   }
   void StartHeldRead() {
     grpc::ByteBuffer* const message = held_read_.exchange(nullptr);
-    if (message != nullptr) stream_.Read(message, loop_->Tag(&read_));
+    if (message != nullptr) stream_.Read(message, loop_->tags_.Tag(&read_));
   }
   void Write(const grpc::ByteBuffer* message, grpc::WriteOptions options) override {
     Begin();
-    stream_.Write(*message, options, loop_->Tag(&written_));
+    stream_.Write(*message, options, loop_->tags_.Tag(&written_));
   }
   void Finish(grpc::Status status) override {
     StartHeldRead();
-    stream_.Finish(status, loop_->Tag(&finished_));
+    stream_.Finish(status, loop_->tags_.Tag(&finished_));
   }
   void WriteAndFinish(const grpc::ByteBuffer* message, grpc::WriteOptions options,
                       grpc::Status status) override {
     StartHeldRead();
-    stream_.WriteAndFinish(*message, options, status, loop_->Tag(&finished_));
+    stream_.WriteAndFinish(*message, options, status, loop_->tags_.Tag(&finished_));
   }
   void SendInitialMetadata() override {
     Begin();
-    stream_.SendInitialMetadata(loop_->Tag(&metadata_sent_));
+    stream_.SendInitialMetadata(loop_->tags_.Tag(&metadata_sent_));
   }
 
  private:
-  class Operation final : public Event {
-   public:
-    Operation(Call* call, void (Call::*on_event)(bool ok)) : call_(call), on_event_(on_event) {}
-    void OnEvent(bool ok) override { (call_->*on_event_)(ok); }
-
-   private:
-    Call* const call_;
-    void (Call::*const on_event_)(bool ok);
-  };
+  using Operation = MemberEvent<Call>;
 
   grpc::internal::ServerReactor* reactor() override { return reactor_; }
   void CallOnDone() override {}
@@ -236,11 +220,6 @@ void CallLoop::EndCall() {
   call_ended_.notify_all();
 }
 
-void* CallLoop::Tag(Event* event) {
-  num_tags_.fetch_add(1, std::memory_order_release);
-  return event;
-}
-
 bool CallLoop::Look(void** tag, bool* ok) {
   using Queue = grpc::CompletionQueue;
   const Queue::NextStatus found = queue_->AsyncNext(tag, ok, gpr_inf_past(GPR_CLOCK_MONOTONIC));
@@ -274,10 +253,7 @@ void CallLoop::Run() {
   loop_of_this_thread = this;
   void* tag = nullptr;
   bool ok = false;
-  while (Next(&tag, &ok)) {
-    (void)num_tags_.load(std::memory_order_acquire);
-    static_cast<Event*>(tag)->OnEvent(ok);
-  }
+  while (Next(&tag, &ok)) tags_.Handle(tag, ok);
 }
 
 }  // namespace tramontane

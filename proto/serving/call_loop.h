@@ -8,9 +8,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <atomic>
 #include <condition_variable>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -20,6 +18,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+#include "proto/serving/queue_events.h"
 
 namespace tramontane {
 
@@ -68,7 +67,6 @@ class CallLoop {
 
  private:
   class Call;
-  class Event;
   class MethodsOfService;
   // Where calls come from.
   struct Source {
@@ -90,8 +88,6 @@ class CallLoop {
   // Asks for one more call, unless the loop stops.
   void Request(const Source* source);
   void EndCall();
-  // The tag of an operation that is started next. What was written before is seen in OnEvent.
-  void* Tag(Event* event);
 
   const absl::Duration spin_;
   std::vector<std::unique_ptr<MethodsOfService>> services_;
@@ -102,8 +98,7 @@ class CallLoop {
   std::vector<Call*> held_;  // whose reads begin after a look
   int num_since_reads_ = 0;  // events since held reads began
   bool shut_down_ = false;   // the queue said so
-  // gRPC orders an operation's start and its end, but sanitizers do not see that in a library.
-  std::atomic<int64_t> num_tags_{0};
+  QueueTags tags_;
 
   std::mutex mutex_;
   std::condition_variable call_ended_;
