@@ -134,11 +134,6 @@ void FakeExpertClient::WaitForHeld(size_t count) {
   held_changed_.wait(lock, [this, count] { return held_.size() >= count; });
 }
 
-size_t FakeExpertClient::num_held() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return held_.size();
-}
-
 void FakeExpertClient::Release() {
   std::vector<std::pair<ExpertBatch, Done>> held;
   {

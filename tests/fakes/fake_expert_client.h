@@ -74,7 +74,6 @@ class FakeExpertClient : public ExpertClient {
   void HoldWhen(std::function<bool()> begins);
   // Returns once `count` batches are held.
   void WaitForHeld(size_t count);
-  size_t num_held() const;
   // Answers what is held; later batches are no longer held.
   void Release();
 

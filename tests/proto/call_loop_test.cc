@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -83,11 +84,26 @@ class Seen {
   int num_done_ = 0;
 };
 
+// A reactor whose end is seen. Deletes itself.
+class SeenReactor : public CallReactor {
+ public:
+  explicit SeenReactor(Seen* seen) : seen_(seen) {}
+  void OnCancel() override { seen_->Cancel(); }
+  void OnDone() override {
+    Seen* const seen = seen_;
+    delete this;
+    seen->Done();
+  }
+
+ protected:
+  Seen* const seen_;
+};
+
 // Writes each message back, and finishes when the peer has closed its side. "later": that answer is
 // written by a thread of its own. "stop": finishes with RESOURCE_EXHAUSTED instead.
-class Echo final : public CallReactor {
+class Echo final : public SeenReactor {
  public:
-  explicit Echo(Seen* seen) : seen_(seen) { StartRead(&incoming_); }
+  explicit Echo(Seen* seen) : SeenReactor(seen) { StartRead(&incoming_); }
   ~Echo() override {
     if (writer_.joinable()) writer_.join();
   }
@@ -109,40 +125,25 @@ class Echo final : public CallReactor {
   }
   void OnCancel() override {
     cancelled_ = true;
-    seen_->Cancel();
-  }
-  void OnDone() override {
-    Seen* const seen = seen_;
-    delete this;
-    seen->Done();
+    SeenReactor::OnCancel();
   }
 
  private:
-  Seen* const seen_;
   bool cancelled_ = false;
   grpc::ByteBuffer incoming_, outgoing_;
   std::thread writer_;
 };
 
 // Does not finish before it is told to, whatever the peer does.
-class Slow final : public CallReactor {
+class Slow final : public SeenReactor {
  public:
-  Slow(Seen* seen, CallReactor** self) : seen_(seen) { *self = this; }
-  void OnCancel() override { seen_->Cancel(); }
-  void OnDone() override {
-    Seen* const seen = seen_;
-    delete this;
-    seen->Done();
-  }
-
- private:
-  Seen* const seen_;
+  Slow(Seen* seen, CallReactor** self) : SeenReactor(seen) { *self = this; }
 };
 
 // Takes its time over each message, in the loop's thread.
-class Busy final : public CallReactor {
+class Busy final : public SeenReactor {
  public:
-  Busy(Seen* seen, std::atomic<int>* num_read) : seen_(seen), num_read_(num_read) {
+  Busy(Seen* seen, std::atomic<int>* num_read) : SeenReactor(seen), num_read_(num_read) {
     StartRead(&incoming_);
   }
   void OnReadDone(bool ok) override {
@@ -151,14 +152,8 @@ class Busy final : public CallReactor {
     absl::SleepFor(absl::Milliseconds(2));
     StartRead(&incoming_);
   }
-  void OnDone() override {
-    Seen* const seen = seen_;
-    delete this;
-    seen->Done();
-  }
 
  private:
-  Seen* const seen_;
   std::atomic<int>* const num_read_;
   grpc::ByteBuffer incoming_;
 };
@@ -375,17 +370,21 @@ TEST_P(CallLoopTest, APeerThatSendsMuchAtOnceDoesNotKeepOthersWaiting) {
 }
 
 TEST_P(CallLoopTest, CallsThatComeWhileItStopsEnd) {
+  constexpr int kCallers = 4;
+  std::latch under_way(kCallers);
   std::vector<std::thread> callers;
-  for (int i = 0; i < 4; ++i) {
-    callers.emplace_back([this] {
+  for (int i = 0; i < kCallers; ++i) {
+    callers.emplace_back([this, &under_way] {
       CallScript script;
       script.path = "/test.Test/Twice";
       script.messages = {"ab"};
+      EXPECT_TRUE(EndOfCall(channel_, script).ok());
+      under_way.count_down();
       while (EndOfCall(channel_, script).ok()) {
       }
     });
   }
-  absl::SleepFor(absl::Milliseconds(20));  // so that calls are under way
+  under_way.wait();
   listener_->Shutdown(absl::Now() + absl::Seconds(10));
   for (std::thread& caller : callers) caller.join();
 }
