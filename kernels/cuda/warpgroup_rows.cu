@@ -3,6 +3,8 @@
 // outputs: each copies half of the rows to both, as the L2 cache is what would limit them.
 #include "kernels/cuda/warpgroup_rows.h"
 
+#include <type_traits>
+
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack_inputs.h"
 #include "kernels/cuda/routed_block.cuh"
@@ -175,7 +177,7 @@ __device__ __forceinline__ void StoreRows(const Product& product, int tile, int 
   }
 }
 
-template <int kRows, Epilogue kEpilogue>
+template <int kRows, Epilogue kEpilogue, bool kRouted>
 __device__ __forceinline__ void MultiplyPart(const Part& part, Ring<kRows>& ring) {
   const int num_blocks = part.product->in_features / kBlockK;
   float sums[kRows / 2], totals[kRows / 2];
@@ -197,10 +199,13 @@ __device__ __forceinline__ void MultiplyPart(const Part& part, Ring<kRows>& ring
 #pragma unroll
     for (int i = 0; i < kRows / 2; ++i) totals[i] += sums[i];
   }
+  // Of what lies in memory, as routed products do, each member would be read again after every
+  // store: a copy takes registers that held sums. Those of a kernel's parameters take none.
+  std::conditional_t<kRouted, const Product, const Product&> product = *part.product;
   const int tile = part.first_tile + threadIdx.x / kWarpSize;
 #pragma unroll
   for (int n = 0; n < kRows / 8; n += 4) {
-    StoreRows<kEpilogue>(*part.product, tile, part.first_row + n * 8, totals + n * 4);
+    StoreRows<kEpilogue>(product, tile, part.first_row + n * 8, totals + n * 4);
     HoldSums(totals);  // what is read for the next rows would not fit into registers
   }
 }
@@ -216,17 +221,17 @@ __device__ __forceinline__ void CopyParts(const Product* products, int count, Ri
   }
 }
 
-template <int kRows, Epilogue kEpilogue>
+template <int kRows, Epilogue kEpilogue, bool kRouted>
 __device__ __forceinline__ void MultiplyParts(const Product* products, int count,
                                               Ring<kRows>& ring) {
   Part part;
   for (int index = blockIdx.x / kClusterBlocks; FindPart<kRows>(products, count, index, part);
        index += gridDim.x / kClusterBlocks) {
-    MultiplyPart<kRows, kEpilogue>(part, ring);
+    MultiplyPart<kRows, kEpilogue, kRouted>(part, ring);
   }
 }
 
-template <int kRows, Epilogue kEpilogue>
+template <int kRows, Epilogue kEpilogue, bool kRouted>
 __device__ __forceinline__ void MultiplyManyRows(const Product* products, int count) {
   if constexpr (!kHasWarpgroups) {
     Trap();
@@ -247,7 +252,7 @@ __device__ __forceinline__ void MultiplyManyRows(const Product* products, int co
     if (threadIdx.x == kMultipliers * kWarpgroupThreads) CopyParts(products, count, ring);
   } else {
     TakeRegistersUpTo<kMultiplierRegisters>();
-    MultiplyParts<kRows, kEpilogue>(products, count, ring);
+    MultiplyParts<kRows, kEpilogue, kRouted>(products, count, ring);
   }
   SyncCluster();  // until then other blocks arrive at this one's barriers
 }
@@ -257,7 +262,7 @@ __global__ void TRAMONTANE_CLUSTER __launch_bounds__(kThreads, 1)
     WarpgroupRowsKernel(const __grid_constant__ ProductList products) {
   LetNextStart();
   AwaitPrevious();
-  MultiplyManyRows<kRows, kEpilogue>(products.product, static_cast<int>(products.count));
+  MultiplyManyRows<kRows, kEpilogue, false>(products.product, static_cast<int>(products.count));
 }
 
 template <int kRows, Epilogue kEpilogue>
@@ -265,7 +270,7 @@ __global__ void TRAMONTANE_CLUSTER __launch_bounds__(kThreads, 1)
     RoutedWarpgroupRowsKernel(const Product* products, int max_products) {
   LetNextStart();
   AwaitPrevious();
-  MultiplyManyRows<kRows, kEpilogue>(products, max_products);
+  MultiplyManyRows<kRows, kEpilogue, true>(products, max_products);
 }
 
 // A cluster for each of `max_parts`, or as many as run at a time: one block of threads takes a

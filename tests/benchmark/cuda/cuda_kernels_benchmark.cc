@@ -70,6 +70,13 @@ void AddExperts(ModelKernels* model, std::vector<Measurement>& all) {
                    2 * kWeights * e, 2 * kWeights * e * static_cast<double>(rows),
                    [=, num = experts, each = rows] { model->ExpertFfn(num, each); }});
   }
+  // What a step of one process runs instead: the kernels find their rows in memory.
+  for (const int64_t tokens : {1, 8, 64, 2048}) {
+    const double touched = std::min<double>(8, 2 * static_cast<double>(tokens));
+    all.push_back({absl::StrFormat("routed experts, %d tokens", tokens), 2 * kWeights * touched,
+                   4 * kWeights * static_cast<double>(tokens),
+                   [=] { model->RoutedExperts(tokens); }});
+  }
 }
 
 void AddAttention(ModelKernels* model, std::vector<Measurement>& all) {
@@ -87,6 +94,16 @@ void AddAttention(ModelKernels* model, std::vector<Measurement>& all) {
                    4 * scores * ModelKernels::kHeads * ModelKernels::kHeadDim,
                    [=] { model->PagedAttention(1, 2048, context); }});
   }
+}
+
+// All that a layer of a prompt queues.
+void AddPrefill(ModelKernels* model, std::vector<Measurement>& all) {
+  constexpr double kRows = 2048;
+  constexpr double kWeights =
+      1.0 * ModelKernels::kHidden *
+      (ModelKernels::kQkv + ModelKernels::kHidden + 6.0 * ModelKernels::kInner);
+  all.push_back({"layer of a prompt of 2048", 0, 2 * kWeights * kRows,
+                 [=] { model->PrefillLayer(static_cast<int64_t>(kRows)); }});
 }
 
 void AddSmall(ModelKernels* model, std::vector<Measurement>& all) {
@@ -188,6 +205,7 @@ int Main(const std::string& json_file, const std::string& filter) {
     AddExperts(&model, all);
     AddMatrices(&model, all);
     AddAttention(&model, all);
+    AddPrefill(&model, all);
     AddSmall(&model, all);
     AddSegments("no graphs", backend->get(), &model, all);
     Measure(backend->get(), bandwidth, filter, all);

@@ -15,6 +15,7 @@
 #include "kernels/rms_norm.h"
 #include "kernels/rope_and_cache.h"
 #include "kernels/route_topk.h"
+#include "kernels/routed_experts.h"
 #include "kernels/sample_tokens.h"
 
 namespace tramontane {
@@ -83,6 +84,11 @@ ModelKernels::ModelKernels(Backend* backend, int64_t max_rows) : backend_(backen
   weights_ = Random(kHidden, DType::kF32);
   answers_ = Random(2 * max_rows * kHidden, DType::kBF16);
   expert_ids_ = Require(backend->Allocate(static_cast<size_t>(max_rows) * 2 * sizeof(int32_t)));
+  std::vector<int32_t> routed_ids;
+  for (int64_t pair = 0; pair < 2 * max_rows; ++pair) {
+    routed_ids.push_back(static_cast<int32_t>(pair % kExperts));
+  }
+  routed_ids_ = OnDevice(std::as_bytes(std::span(routed_ids)));
   gating_ = Random(max_rows * 2, DType::kF32);
   keys_ = Random(kCacheTokens * kKvHeads * kHeadDim, DType::kBF16);
   values_ = Random(kCacheTokens * kKvHeads * kHeadDim, DType::kBF16);
@@ -97,13 +103,20 @@ ModelKernels::ModelKernels(Backend* backend, int64_t max_rows) : backend_(backen
 Buffer ModelKernels::Random(int64_t count, DType dtype) {
   // Large buffers repeat 16 Mi elements.
   const auto bytes = RandomElements(std::min<int64_t>(count, 1 << 24), dtype, 1.0f);
+  const Buffer some = OnDevice(bytes);
+  Buffer buffer = Require(backend_->Allocate(static_cast<size_t>(count) * DTypeSize(dtype)));
+  for (size_t at = 0; at < buffer.size(); at += some.size()) {
+    backend_->Copy(some.bytes(), buffer.bytes() + at, std::min(some.size(), buffer.size() - at));
+  }
+  RequireOk(backend_->Finish());
+  return buffer;
+}
+
+Buffer ModelKernels::OnDevice(std::span<const std::byte> bytes) {
   Buffer staging = Require(backend_->AllocateShared(bytes.size()));
   std::memcpy(staging.bytes(), bytes.data(), bytes.size());
-  Buffer buffer = Require(backend_->Allocate(static_cast<size_t>(count) * DTypeSize(dtype)));
-  for (size_t at = 0; at < buffer.size(); at += bytes.size()) {
-    backend_->Copy(staging.bytes(), buffer.bytes() + at,
-                   std::min(bytes.size(), buffer.size() - at));
-  }
+  Buffer buffer = Require(backend_->Allocate(bytes.size()));
+  backend_->Copy(staging.bytes(), buffer.bytes(), bytes.size());
   RequireOk(backend_->Finish());
   return buffer;
 }
@@ -137,6 +150,13 @@ void ModelKernels::ExpertFfn(int64_t num_experts, int64_t rows_of_each) {
     output += rows_of_each * kHidden * 2;
   }
   backend_->ExpertFfn({groups});
+}
+
+void ModelKernels::RoutedExperts(int64_t num_tokens) {
+  std::vector<const PackedExpert*> experts;
+  for (const auto& expert : experts_) experts.push_back(expert.get());
+  backend_->RoutedExperts({experts, normed_.bytes(), routed_ids_.as<int32_t>(), answers_.bytes(),
+                           num_tokens, /*top_k=*/2});
 }
 
 void ModelKernels::RmsNorm(int64_t num_rows) {
@@ -235,6 +255,18 @@ void ModelKernels::AttentionLayer(int64_t num_rows, int64_t context) {
   MatMul(Matrix::kOutput, num_rows);
   RmsNorm(num_rows);
   RouteTopK(num_rows);
+}
+
+void ModelKernels::PrefillLayer(int64_t num_rows) {
+  RmsNorm(num_rows);
+  MatMul(Matrix::kQkv, num_rows);
+  RopeAndCache(1, num_rows, num_rows);
+  PagedAttention(1, num_rows, num_rows);
+  MatMul(Matrix::kOutput, num_rows);
+  RmsNorm(num_rows);
+  RouteTopK(num_rows);
+  RoutedExperts(num_rows);
+  CombineExperts(num_rows);
 }
 
 int64_t ModelKernels::CopyHalf() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -28,6 +29,9 @@ class ModelKernels {
   static int64_t Weights(Matrix matrix);
   // `rows_of_each` rows for each of the first `num_experts` experts.
   void ExpertFfn(int64_t num_experts, int64_t rows_of_each);
+  // All experts, two a token, each with as many rows as the others where tokens are a multiple of
+  // four.
+  void RoutedExperts(int64_t num_tokens);
   void RmsNorm(int64_t num_rows);
   void RouteTopK(int64_t num_rows);
   // Of at most 64 rows of logits; 0 and 1: no top-k, no top-p.
@@ -40,18 +44,22 @@ class ModelKernels {
   // kDistinctLayers of them, and nothing else, the matrices are those of the first again.
   static constexpr int kDistinctLayers = 3;
   void AttentionLayer(int64_t num_rows, int64_t context);
+  // A layer and its experts for the first `num_rows` positions of a sequence.
+  void PrefillLayer(int64_t num_rows);
   // The device's memory from one half of a buffer to the other; bytes moved, read and written.
   int64_t CopyHalf();
 
  private:
   Buffer Random(int64_t count, DType dtype);
+  Buffer OnDevice(std::span<const std::byte> bytes);
   KvLayer Cache() const;
   std::vector<SequenceRows> Sequences(int64_t num_sequences, int64_t num_rows, int64_t context);
 
   Backend* const backend_;
   std::vector<std::vector<std::unique_ptr<PackedMatrix>>> matrices_;  // [Matrix][copies]
   std::vector<std::unique_ptr<PackedExpert>> experts_;
-  Buffer rows_, normed_, logits_, qkv_, weights_, answers_, expert_ids_, gating_, keys_, values_;
+  Buffer rows_, normed_, logits_, qkv_, weights_, answers_, expert_ids_, routed_ids_, gating_,
+      keys_, values_;
   Buffer large_;
   std::vector<int32_t> pages_;
   size_t turn_ = 0;
