@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/log.h"
-#include "proto/wire/call_message.h"
+#include "proto/serving/unary_call.h"
 #include "proto/wire/status.h"
 
 namespace tramontane {
@@ -25,46 +25,46 @@ AttentionService::AttentionService(AttentionClient* worker, AttentionIdentity id
   state_.set_revision(1);
 }
 
-grpc::ServerUnaryReactor* AttentionService::Describe(grpc::CallbackServerContext* context,
-                                                     const grpc::ByteBuffer* request,
-                                                     grpc::ByteBuffer* response) {
-  return AnswerUnary<v1::DescribeAttentionWorkerRequest, v1::DescribeAttentionWorkerResponse>(
-      context, absl::OkStatus(), request, response,
-      [this](const v1::DescribeAttentionWorkerRequest& /*request*/,
-             v1::DescribeAttentionWorkerResponse* description) {
-        DescribeWorker(description);
-        return absl::OkStatus();
-      });
+std::vector<LoopMethod> AttentionService::Methods() {
+  const std::string service = absl::StrCat("/", v1::AttentionWorker::service_full_name());
+  return {
+      {service + "/Describe",
+       [this](grpc::ServerContext*) {
+         return AnswerOnce<v1::DescribeAttentionWorkerRequest, v1::DescribeAttentionWorkerResponse>(
+             [this](const v1::DescribeAttentionWorkerRequest&) { return Describe(); });
+       }},
+      {service + "/Run", [this](grpc::ServerContext* context) { return Run(context->peer()); }}};
 }
 
-void AttentionService::DescribeWorker(v1::DescribeAttentionWorkerResponse* response) const {
+v1::DescribeAttentionWorkerResponse AttentionService::Describe() const {
+  v1::DescribeAttentionWorkerResponse response;
   const MixtralConfig& config = identity_.config;
-  response->set_model_name(identity_.model_name);
-  response->set_digest(identity_.digest);
-  response->set_compute_dtype(identity_.compute_dtype);
-  response->set_weight_format(identity_.compute_dtype);
-  response->set_backend(identity_.backend);
-  response->set_num_layers(Unsigned(config.num_layers));
-  response->set_hidden_size(Unsigned(config.hidden_size));
-  response->set_intermediate_size(Unsigned(config.intermediate_size));
-  response->set_num_heads(Unsigned(config.num_heads));
-  response->set_num_kv_heads(Unsigned(config.num_kv_heads));
-  response->set_head_dim(Unsigned(config.head_dim));
-  response->set_num_experts(Unsigned(config.num_experts));
-  response->set_top_k(Unsigned(config.top_k));
-  response->set_vocab_size(Unsigned(config.vocab_size));
-  response->set_context_length(Unsigned(config.max_position_embeddings));
+  response.set_model_name(identity_.model_name);
+  response.set_digest(identity_.digest);
+  response.set_compute_dtype(identity_.compute_dtype);
+  response.set_weight_format(identity_.compute_dtype);
+  response.set_backend(identity_.backend);
+  response.set_num_layers(Unsigned(config.num_layers));
+  response.set_hidden_size(Unsigned(config.hidden_size));
+  response.set_intermediate_size(Unsigned(config.intermediate_size));
+  response.set_num_heads(Unsigned(config.num_heads));
+  response.set_num_kv_heads(Unsigned(config.num_kv_heads));
+  response.set_head_dim(Unsigned(config.head_dim));
+  response.set_num_experts(Unsigned(config.num_experts));
+  response.set_top_k(Unsigned(config.top_k));
+  response.set_vocab_size(Unsigned(config.vocab_size));
+  response.set_context_length(Unsigned(config.max_position_embeddings));
   const KvCacheUsage usage = worker_->kv_cache_usage();
-  response->set_kv_block_size(Unsigned(usage.block_size));
-  response->set_num_kv_blocks(static_cast<uint64_t>(usage.num_blocks));
-  response->set_max_step_tokens(Unsigned(identity_.max_step_tokens));
+  response.set_kv_block_size(Unsigned(usage.block_size));
+  response.set_num_kv_blocks(static_cast<uint64_t>(usage.num_blocks));
+  response.set_max_step_tokens(Unsigned(identity_.max_step_tokens));
   const std::lock_guard<std::mutex> lock(mutex_);
-  *response->mutable_state() = state_;
+  *response.mutable_state() = state_;
+  return response;
 }
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* AttentionService::Run(
-    grpc::CallbackServerContext* context) {
-  const std::shared_ptr<AttentionStream> stream = AttentionStream::Create(this, context->peer());
+CallReactor* AttentionService::Run(const std::string& peer) {
+  const std::shared_ptr<AttentionStream> stream = AttentionStream::Create(this, peer);
   stream->StartReading();
   return stream.get();
 }

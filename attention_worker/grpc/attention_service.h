@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -18,6 +19,7 @@
 #include "attention_worker/grpc/attention_stream.h"
 #include "model/config.h"
 #include "proto/attention.grpc.pb.h"
+#include "proto/serving/call_loop.h"
 #include "proto/serving/task_thread.h"
 
 namespace tramontane {
@@ -36,15 +38,15 @@ struct AttentionIdentity {
   int max_step_tokens = 0;
 };
 
-// One coordinator at a time drives the worker. Thread-safe. Outlives the server that it is
-// registered with.
-class AttentionService final
-    : public v1::AttentionWorker::WithRawCallbackMethod_Describe<
-          v1::AttentionWorker::WithRawCallbackMethod_Run<v1::AttentionWorker::Service>>,
-      private AttentionStreamOwner {
+// One coordinator at a time drives the worker. Thread-safe. Outlives the server that its methods
+// are of.
+class AttentionService final : private AttentionStreamOwner {
  public:
   // `worker` outlives the service, which alone drives it.
   AttentionService(AttentionClient* worker, AttentionIdentity identity);
+
+  // For Listener::StartLoop.
+  std::vector<LoopMethod> Methods();
 
   // Which (layer, expert) have no expert worker, and why; empty where none is missing. The
   // coordinator is told of every change.
@@ -54,12 +56,6 @@ class AttentionService final
   // or at `deadline` (finite), with the stream ended or ending. A step that runs then is ended.
   void Drain(absl::Time deadline);
 
-  grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
-                                     const grpc::ByteBuffer* request,
-                                     grpc::ByteBuffer* response) override;
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Run(
-      grpc::CallbackServerContext* context) override;
-
  private:
   // The coordinator that drives the worker; null without one.
   struct Driver {
@@ -68,7 +64,8 @@ class AttentionService final
     uint64_t coordinator_id = 0;
   };
 
-  void DescribeWorker(v1::DescribeAttentionWorkerResponse* response) const;
+  v1::DescribeAttentionWorkerResponse Describe() const;
+  CallReactor* Run(const std::string& peer);
   void OnRequest(const std::shared_ptr<AttentionStream>& stream,
                  v1::AttentionRequest request) override;
   void OnEnd(const std::shared_ptr<AttentionStream>& stream) override;

@@ -3,7 +3,6 @@
 #define TRAMONTANE_ATTENTION_WORKER_GRPC_ATTENTION_STREAM_H_
 
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
 
 #include <cstdint>
 #include <deque>
@@ -13,12 +12,13 @@
 
 #include "absl/base/thread_annotations.h"
 #include "proto/attention.grpc.pb.h"
+#include "proto/serving/call_loop.h"
 
 namespace tramontane {
 
 class AttentionStream;
 
-// Who has the requests of streams carried out. Calls come from gRPC's threads, or from within
+// Who has the requests of streams carried out. Calls come from the loop's thread, or from within
 // AttentionStream::End, and return quickly.
 class AttentionStreamOwner {
  public:
@@ -33,7 +33,7 @@ class AttentionStreamOwner {
 
 // Reads requests and writes answers; one read and one write at a time. A message that is no request
 // ends the stream with INVALID_ARGUMENT. Thread-safe.
-class AttentionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+class AttentionStream final : public CallReactor,
                               public std::enable_shared_from_this<AttentionStream> {
  public:
   // `owner` outlives the stream's call. Nothing is read before StartReading.

@@ -2,7 +2,6 @@
 // a coordinator sends, drains on SIGTERM.
 #include "proto/serving/abseil_flag_types.h"
 
-#include <grpcpp/server_builder.h>
 #include <prometheus/registry.h>
 
 #include <memory>
@@ -82,8 +81,8 @@ class ExpertNews {
 };
 
 // Serves until a termination signal, then drains. Returns the exit code.
-int Serve(StatusPorts* status, AttentionService* service, PlacementService* placement,
-          ServingGate* gate, const WorkerPort& port) {
+int Serve(StatusPorts* status, AttentionService* service, const HostedAttention& attention,
+          absl::Duration spin, ServingGate* gate, const WorkerPort& port) {
   SecurityMetrics security_metrics(status->registry());
   const TlsWatch watch({port.identity}, &security_metrics);
   const MemoryTrim memory_trim;
@@ -93,9 +92,11 @@ int Serve(StatusPorts* status, AttentionService* service, PlacementService* plac
   listener_options.min_ping_interval = kAttentionPingInterval;
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
   listener_options.credentials = WorkerPortCredentials(port, &security_metrics);
-  absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(
-      listener_options, service,
-      [placement](grpc::ServerBuilder& builder) { builder.RegisterService(placement); });
+  std::vector<LoopMethod> methods = service->Methods();
+  methods.push_back(
+      PlacementMethod([&attention] { return attention.Placement("attention_worker"); }));
+  absl::StatusOr<std::unique_ptr<Listener>> started =
+      Listener::StartLoop(listener_options, std::move(methods), spin);
   if (!started.ok()) return ExitWith(started.status());
   Listener* const listener = started->get();
   gate->Open([listener, status](bool serving) {
@@ -152,9 +153,8 @@ int Run(const std::shared_ptr<const Checkpoint>& checkpoint, const WorkerPort& p
   status->EndLoading();
   AttentionService service((*attention)->worker(), std::move(identity));
   news.Attach(attention->get(), &service);
-  PlacementService placement([&attention] { return (*attention)->Placement("attention_worker"); });
   const FailureWatch device([&attention] { return (*attention)->device_failed(); });
-  const int exit_code = Serve(status, &service, &placement, &gate, port);
+  const int exit_code = Serve(status, &service, **attention, options.answer_spin, &gate, port);
   news.Detach();
   return device.ExitCode(exit_code);
 }
@@ -175,7 +175,7 @@ int Main(int argc, char** argv) {
   }
   const absl::Status flags = CheckAttentionFlags();
   if (!flags.ok()) return ExitWith(flags);
-  if (!absl::GetFlag(FLAGS_experts_in_process)) PollOwnConnections();
+  PollOwnConnections();
   const absl::StatusOr<WorkerPort> port = WorkerPortFromFlags(
       absl::GetFlag(FLAGS_listen), absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback));
   if (!port.ok()) return ExitWith(port.status());

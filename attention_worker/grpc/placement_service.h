@@ -1,4 +1,4 @@
-// Serves proto/placement.proto.
+// Serves proto/placement.proto, by callbacks of gRPC's or in a CallLoop.
 #ifndef TRAMONTANE_ATTENTION_WORKER_GRPC_PLACEMENT_SERVICE_H_
 #define TRAMONTANE_ATTENTION_WORKER_GRPC_PLACEMENT_SERVICE_H_
 
@@ -6,10 +6,22 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "proto/placement.grpc.pb.h"
+#include "proto/serving/call_loop.h"
+#include "proto/serving/unary_call.h"
 #include "proto/wire/call_message.h"
 
 namespace tramontane {
+
+// For Listener::StartLoop. `describe` is called by the loop's thread, and returns quickly.
+inline LoopMethod PlacementMethod(std::function<v1::GetPlacementResponse()> describe) {
+  return {absl::StrCat("/", v1::Placement::service_full_name(), "/GetPlacement"),
+          [describe = std::move(describe)](grpc::ServerContext*) {
+            return AnswerOnce<v1::GetPlacementRequest, v1::GetPlacementResponse>(
+                [describe](const v1::GetPlacementRequest&) { return describe(); });
+          }};
+}
 
 // Thread-safe. Outlives the server that it is registered with.
 class PlacementService final

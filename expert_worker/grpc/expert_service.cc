@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "proto/serving/unary_call.h"
-#include "proto/wire/call_message.h"
 #include "proto/wire/transport.h"
 
 namespace tramontane {
@@ -79,37 +78,30 @@ ExpertService::ExpertService(const HostedExperts* experts, ExpertExecutor* execu
 
 std::vector<LoopMethod> ExpertService::Methods() {
   const std::string service = absl::StrCat("/", v1::ExpertWorker::service_full_name());
-  return {
-      {service + "/Describe",
-       [this](grpc::ServerContext*) {
-         return AnswerOnce([this](const grpc::ByteBuffer& request) { return Describe(request); });
-       }},
-      {service + "/Execute", [this](grpc::ServerContext*) { return Execute(); }}};
+  return {{service + "/Describe",
+           [this](grpc::ServerContext*) {
+             return AnswerOnce<v1::DescribeRequest, v1::DescribeResponse>(
+                 [this](const v1::DescribeRequest&) { return Describe(); });
+           }},
+          {service + "/Execute", [this](grpc::ServerContext*) { return Execute(); }}};
 }
 
-absl::StatusOr<grpc::ByteBuffer> ExpertService::Describe(const grpc::ByteBuffer& request) {
-  v1::DescribeRequest parsed;
-  const absl::Status status = ParseMessage(request, &parsed);
-  if (!status.ok()) return status;
-  v1::DescribeResponse response;
-  DescribeWorker(&response);
-  return SerializeMessage(response);
-}
-
-void ExpertService::DescribeWorker(v1::DescribeResponse* response) {
+v1::DescribeResponse ExpertService::Describe() {
   const MixtralConfig& config = experts_->config();
-  response->set_digest(experts_->checkpoint().digest());
-  response->set_row_format(RowFormatOf(experts_->backend()->compute_dtype()));
-  response->set_backend(std::string(experts_->backend()->name()));
-  DescribeExperts(experts_->set(), response);
-  response->set_num_layers(config.num_layers);
-  response->set_num_experts(config.num_experts);
-  response->set_hidden_size(config.hidden_size);
-  response->set_intermediate_size(config.intermediate_size);
-  response->set_max_batch_rows(options_.max_batch_rows);
-  response->set_max_queued_batches(options_.max_queued_batches);
+  v1::DescribeResponse response;
+  response.set_digest(experts_->checkpoint().digest());
+  response.set_row_format(RowFormatOf(experts_->backend()->compute_dtype()));
+  response.set_backend(std::string(experts_->backend()->name()));
+  DescribeExperts(experts_->set(), &response);
+  response.set_num_layers(config.num_layers);
+  response.set_num_experts(config.num_experts);
+  response.set_hidden_size(config.hidden_size);
+  response.set_intermediate_size(config.intermediate_size);
+  response.set_max_batch_rows(options_.max_batch_rows);
+  response.set_max_queued_batches(options_.max_queued_batches);
   const std::lock_guard<std::mutex> lock(mutex_);
-  response->set_draining(draining_);
+  response.set_draining(draining_);
+  return response;
 }
 
 CallReactor* ExpertService::Execute() {

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "expert_worker/expert_executor.h"
 #include "expert_worker/grpc/execute_stream.h"
@@ -46,8 +45,7 @@ class ExpertService final {
   void Drain(absl::Time deadline, absl::Duration farewell = kFarewellTime);
 
  private:
-  absl::StatusOr<grpc::ByteBuffer> Describe(const grpc::ByteBuffer& request);
-  void DescribeWorker(v1::DescribeResponse* response);
+  v1::DescribeResponse Describe();
   CallReactor* Execute();
 
   const HostedExperts* const experts_;

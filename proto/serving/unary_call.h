@@ -5,9 +5,12 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <functional>
+#include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "proto/serving/call_loop.h"
+#include "proto/wire/call_message.h"
 
 namespace tramontane {
 
@@ -15,6 +18,18 @@ namespace tramontane {
 // are not valid where the peer sent none.
 CallReactor* AnswerOnce(
     std::function<absl::StatusOr<grpc::ByteBuffer>(const grpc::ByteBuffer& request)> handle);
+
+// The same with messages; bytes that are no Request are answered with INVALID_ARGUMENT.
+template <typename Request, typename Response>
+CallReactor* AnswerOnce(std::function<Response(const Request& request)> handle) {
+  return AnswerOnce([handle = std::move(handle)](
+                        const grpc::ByteBuffer& bytes) -> absl::StatusOr<grpc::ByteBuffer> {
+    Request request;
+    const absl::Status parsed = ParseMessage(bytes, &request);
+    if (!parsed.ok()) return parsed;
+    return SerializeMessage(handle(request));
+  });
+}
 
 }  // namespace tramontane
 

@@ -29,7 +29,7 @@ class AttentionServer {
     ListenerOptions options;
     options.address = address;
     options.min_ping_interval = kAttentionPingInterval;
-    auto listener = Listener::Start(options, &service_);
+    auto listener = Listener::StartLoop(options, service_.Methods(), absl::ZeroDuration());
     EXPECT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
     address_ = listener_->address();
