@@ -6,15 +6,37 @@
 #include <algorithm>
 #include <fstream>
 
+#include "absl/time/clock.h"
+
 namespace tramontane {
+namespace {
+
+// What glibc's own thresholds grow to where large pieces are freed. Setting one fixes both.
+constexpr int kMmapThreshold = 32 << 20;
+constexpr int kTrimThreshold = 2 * kMmapThreshold;
+// malloc_trim leaves the end of a thread's arena, which only a call of `free` gives back, and only
+// what is above the trim threshold: up to 64 MiB an arena. For a moment that is low, in which
+// threads that work free something. Always low, it costs large messages a tenth of their way, as
+// their memory is the system's in between (docs/benchmarks.md, "Memory given back").
+constexpr int kMomentaryTrimThreshold = 1 << 20;
+constexpr absl::Duration kMoment = absl::Milliseconds(50);
+
+}  // namespace
 
 MemoryTrim::MemoryTrim(absl::Duration interval)
-    : least_bytes_(AnonymousResidentBytes()), task_(interval, [this] { Look(); }) {}
+    : least_bytes_(AnonymousResidentBytes()), task_(interval, [this] { Look(); }) {
+  mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
+  mallopt(M_TRIM_THRESHOLD, kTrimThreshold);
+}
 
 void MemoryTrim::Look() {
   const int64_t now = AnonymousResidentBytes();
   least_bytes_ = std::min(least_bytes_, now);
-  if (now - least_bytes_ > kGrowthBytes) malloc_trim(0);
+  if (now - least_bytes_ <= kGrowthBytes) return;
+  malloc_trim(0);
+  mallopt(M_TRIM_THRESHOLD, kMomentaryTrimThreshold);
+  absl::SleepFor(kMoment);
+  mallopt(M_TRIM_THRESHOLD, kTrimThreshold);
 }
 
 int64_t AnonymousResidentBytes() {
