@@ -22,12 +22,12 @@
 #include "attention_worker/grpc/hosted_attention.h"
 #include "attention_worker/grpc/metric_families.h"
 #include "attention_worker/grpc/placement_service.h"
-#include "attention_worker/grpc/stream_pump.h"
 #include "kernels/backend.h"
 #include "kernels/create_backend.h"
 #include "model/checkpoint.h"
 #include "model/log.h"
 #include "proto/serving/address_file.h"
+#include "proto/serving/call_loop.h"
 #include "proto/serving/failure_watch.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
@@ -36,6 +36,7 @@
 #include "proto/serving/security_metrics.h"
 #include "proto/serving/serving_gate.h"
 #include "proto/serving/status_ports.h"
+#include "proto/serving/task_thread.h"
 #include "proto/serving/tls_watch.h"
 #include "proto/serving/worker_port.h"
 
@@ -92,9 +93,10 @@ int Serve(StatusPorts* status, AttentionService* service, const HostedAttention&
   listener_options.min_ping_interval = kAttentionPingInterval;
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
   listener_options.credentials = WorkerPortCredentials(port, &security_metrics);
+  TaskThread placement_thread;  // looking up who hosts what may wait for a change of that
   std::vector<LoopMethod> methods = service->Methods();
-  methods.push_back(
-      PlacementMethod([&attention] { return attention.Placement("attention_worker"); }));
+  methods.push_back(PlacementMethod(
+      [&attention] { return attention.Placement("attention_worker"); }, &placement_thread));
   absl::StatusOr<std::unique_ptr<Listener>> started =
       Listener::StartLoop(listener_options, std::move(methods), spin);
   if (!started.ok()) return ExitWith(started.status());

@@ -9,17 +9,19 @@
 #include "absl/strings/str_cat.h"
 #include "proto/placement.grpc.pb.h"
 #include "proto/serving/call_loop.h"
+#include "proto/serving/task_thread.h"
 #include "proto/serving/unary_call.h"
 #include "proto/wire/call_message.h"
 
 namespace tramontane {
 
-// For Listener::StartLoop. `describe` is called by the loop's thread, and returns quickly.
-inline LoopMethod PlacementMethod(std::function<v1::GetPlacementResponse()> describe) {
+// For Listener::StartLoop. `describe` is called by `thread`, which outlives the listener.
+inline LoopMethod PlacementMethod(std::function<v1::GetPlacementResponse()> describe,
+                                  TaskThread* thread) {
   return {absl::StrCat("/", v1::Placement::service_full_name(), "/GetPlacement"),
-          [describe = std::move(describe)](grpc::ServerContext*) {
+          [describe = std::move(describe), thread](grpc::ServerContext*) {
             return AnswerOnce<v1::GetPlacementRequest, v1::GetPlacementResponse>(
-                [describe](const v1::GetPlacementRequest&) { return describe(); });
+                [describe](const v1::GetPlacementRequest&) { return describe(); }, thread);
           }};
 }
 

@@ -1,4 +1,4 @@
-// A thread for work that must not wait on gRPC's threads, or that gRPC's threads must not wait for.
+// A thread for work that must not wait on threads that poll, or that those must not wait for.
 #ifndef TRAMONTANE_PROTO_SERVING_TASK_THREAD_H_
 #define TRAMONTANE_PROTO_SERVING_TASK_THREAD_H_
 

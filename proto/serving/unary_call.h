@@ -10,25 +10,31 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "proto/serving/call_loop.h"
+#include "proto/serving/task_thread.h"
 #include "proto/wire/call_message.h"
 
 namespace tramontane {
 
 // A reactor that reads a message, answers it with what `handle` says, and deletes itself. The bytes
-// are not valid where the peer sent none.
+// are not valid where the peer sent none. `thread`, which outlives the loop, is where `handle`
+// runs; null: the loop's, which must not wait for anything.
 CallReactor* AnswerOnce(
-    std::function<absl::StatusOr<grpc::ByteBuffer>(const grpc::ByteBuffer& request)> handle);
+    std::function<absl::StatusOr<grpc::ByteBuffer>(const grpc::ByteBuffer& request)> handle,
+    TaskThread* thread = nullptr);
 
 // The same with messages; bytes that are no Request are answered with INVALID_ARGUMENT.
 template <typename Request, typename Response>
-CallReactor* AnswerOnce(std::function<Response(const Request& request)> handle) {
-  return AnswerOnce([handle = std::move(handle)](
-                        const grpc::ByteBuffer& bytes) -> absl::StatusOr<grpc::ByteBuffer> {
-    Request request;
-    const absl::Status parsed = ParseMessage(bytes, &request);
-    if (!parsed.ok()) return parsed;
-    return SerializeMessage(handle(request));
-  });
+CallReactor* AnswerOnce(std::function<Response(const Request& request)> handle,
+                        TaskThread* thread = nullptr) {
+  return AnswerOnce(
+      [handle =
+           std::move(handle)](const grpc::ByteBuffer& bytes) -> absl::StatusOr<grpc::ByteBuffer> {
+        Request request;
+        const absl::Status parsed = ParseMessage(bytes, &request);
+        if (!parsed.ok()) return parsed;
+        return SerializeMessage(handle(request));
+      },
+      thread);
 }
 
 }  // namespace tramontane
