@@ -93,13 +93,14 @@ v1::ExpertBatch Batch(uint32_t num_rows) {
   return batch;
 }
 
-void AddHealth(std::vector<HostileMethod>& methods) {
+// `is_of_grpc`: of a server whose calls gRPC's callbacks handle.
+void AddHealth(bool is_of_grpc, std::vector<HostileMethod>& methods) {
   grpc::health::v1::HealthCheckRequest check;
   check.set_service("tramontane.v1.Inference");
   methods.push_back(Method("/grpc.health.v1.Health/Check", {Share(check)}));
-  methods.back().is_of_grpc = true;
+  methods.back().is_of_grpc = is_of_grpc;
   methods.push_back(Method("/grpc.health.v1.Health/Watch", {Share(check)}));
-  methods.back().is_of_grpc = true;
+  methods.back().is_of_grpc = is_of_grpc;
   methods.back().may_take_long = true;
 }
 
@@ -148,7 +149,7 @@ std::vector<HostileMethod> CoordinatorMethods() {
       Method("/tramontane.v1.Inference/Detokenize", {Share(detokenize)}),
       Method("/tramontane.v1.Inference/GetModel", {Share(v1::GetModelRequest())}),
       Method("/tramontane.v1.Placement/GetPlacement", {Share(v1::GetPlacementRequest())})};
-  AddHealth(methods);
+  AddHealth(/*is_of_grpc=*/true, methods);
   return methods;
 }
 
@@ -161,7 +162,7 @@ std::vector<HostileMethod> AttentionWorkerMethods() {
       Method("/tramontane.v1.AttentionWorker/Describe",
              {Share(v1::DescribeAttentionWorkerRequest())}),
       Method("/tramontane.v1.Placement/GetPlacement", {Share(v1::GetPlacementRequest())})};
-  AddHealth(methods);
+  AddHealth(/*is_of_grpc=*/false, methods);
   return methods;
 }
 
@@ -172,7 +173,7 @@ std::vector<HostileMethod> ExpertWorkerMethods() {
   std::vector<HostileMethod> methods = {
       execute, execute,
       Method("/tramontane.v1.ExpertWorker/Describe", {Share(v1::DescribeRequest())})};
-  AddHealth(methods);
+  AddHealth(/*is_of_grpc=*/false, methods);
   return methods;
 }
 

@@ -6,7 +6,9 @@
 #include <future>
 #include <memory>
 
+#include "absl/time/time.h"
 #include "attention_worker/grpc/attention_stream.h"
+#include "proto/attention.grpc.pb.h"
 #include "proto/serving/listener.h"
 
 namespace tramontane {
@@ -17,7 +19,7 @@ class BusyOwner final : public AttentionStreamOwner {
  public:
   void OnRequest(const std::shared_ptr<AttentionStream>& stream,
                  v1::AttentionRequest /*request*/) override {
-    busy.set_value();
+    busy.set_value(stream);
     ended_.get_future().wait();
     own_ = stream;
   }
@@ -30,32 +32,27 @@ class BusyOwner final : public AttentionStreamOwner {
     }
   }
 
-  std::promise<void> busy, let_go;
+  std::promise<std::shared_ptr<AttentionStream>> busy;
+  std::promise<void> let_go;
 
  private:
   std::promise<void> ended_;
   std::shared_ptr<AttentionStream> own_;  // of OnRequest's thread, once the stream has ended
 };
 
-class BusyService final
-    : public v1::AttentionWorker::WithRawCallbackMethod_Run<v1::AttentionWorker::Service> {
- public:
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Run(
-      grpc::CallbackServerContext* context) override {
+// As a worker does that drains.
+TEST(AttentionStreamEndTest, TheOwnerHearsOfAnEndThatCameBeforeItTookTheStream) {
+  BusyOwner owner;
+  const auto run = [&owner](grpc::ServerContext* context) {
     const std::shared_ptr<AttentionStream> stream =
         AttentionStream::Create(&owner, context->peer());
     stream->StartReading();
     return stream.get();
-  }
-
-  BusyOwner owner;
-};
-
-TEST(AttentionStreamEndTest, TheOwnerHearsOfAnEndThatCameBeforeItTookTheStream) {
-  BusyService service;
+  };
   ListenerOptions options;
   options.address = "127.0.0.1:0";
-  const auto listener = Listener::Start(options, &service);
+  const auto listener = Listener::StartLoop(options, {{"/tramontane.v1.AttentionWorker/Run", run}},
+                                            absl::ZeroDuration());
   ASSERT_TRUE(listener.ok()) << listener.status();
   const auto stub = v1::AttentionWorker::NewStub(
       grpc::CreateChannel((*listener)->address(), grpc::InsecureChannelCredentials()));
@@ -64,11 +61,11 @@ TEST(AttentionStreamEndTest, TheOwnerHearsOfAnEndThatCameBeforeItTookTheStream) 
   v1::AttentionRequest open;
   open.mutable_open()->set_coordinator_id(1);
   stream->Write(open);
-  service.owner.busy.get_future().wait();
-  context.TryCancel();
-  EXPECT_EQ(service.owner.let_go.get_future().wait_for(std::chrono::seconds(30)),
+  const grpc::Status end(grpc::StatusCode::UNAVAILABLE, "the end");
+  owner.busy.get_future().get()->End(end, /*abandon=*/true);
+  EXPECT_EQ(owner.let_go.get_future().wait_for(std::chrono::seconds(30)),
             std::future_status::ready);
-  stream->Finish();
+  EXPECT_EQ(stream->Finish().error_message(), "the end");
 }
 
 }  // namespace
