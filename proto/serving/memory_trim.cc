@@ -14,20 +14,24 @@ namespace {
 // What glibc's own thresholds grow to where large pieces are freed. Setting one fixes both.
 constexpr int kMmapThreshold = 32 << 20;
 constexpr int kTrimThreshold = 2 * kMmapThreshold;
-// malloc_trim leaves the end of a thread's arena, which only a call of `free` gives back, and only
-// what is above the trim threshold: up to 64 MiB an arena. For a moment that is low, in which
-// threads that work free something. Always low, it costs large messages a tenth of their way, as
-// their memory is the system's in between (docs/benchmarks.md, "Memory given back").
+// malloc_trim leaves the end of a thread's arena, which only a call of `free` in that arena gives
+// back, of a piece too large for a thread's own cache, and only above the trim threshold: up to 64
+// MiB an arena. For a moment that is low, in which threads that serve free something; arenas that
+// nobody uses stay. Always low, it costs large messages a tenth of their way, as their memory is
+// the system's in between (docs/benchmarks.md, "Memory given back").
 constexpr int kMomentaryTrimThreshold = 1 << 20;
 constexpr absl::Duration kMoment = absl::Milliseconds(50);
+
+void SetThresholds() {
+  mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
+  mallopt(M_TRIM_THRESHOLD, kTrimThreshold);
+}
 
 }  // namespace
 
 MemoryTrim::MemoryTrim(absl::Duration interval)
-    : least_bytes_(AnonymousResidentBytes()), task_(interval, [this] { Look(); }) {
-  mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
-  mallopt(M_TRIM_THRESHOLD, kTrimThreshold);
-}
+    : least_bytes_((SetThresholds(), AnonymousResidentBytes())),
+      task_(interval, [this] { Look(); }) {}
 
 void MemoryTrim::Look() {
   const int64_t now = AnonymousResidentBytes();

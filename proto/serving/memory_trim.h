@@ -12,8 +12,8 @@ namespace tramontane {
 // glibc keeps what is freed between pieces that live on, in an arena of its own for each of many
 // threads, and what is free at an arena's end: after a peak of large messages a process would stay
 // as large for good. As long as it is larger by a limit than it has been, it is trimmed now and
-// then, which costs about nothing where nothing is free. A process has one, which sets malloc's
-// thresholds. Used by one thread.
+// then, which costs about nothing where nothing is free; the end of an arena that nobody uses
+// stays. A process has one, which sets malloc's thresholds. Used by one thread.
 class MemoryTrim {
  public:
   static constexpr int64_t kGrowthBytes = int64_t{16} << 20;

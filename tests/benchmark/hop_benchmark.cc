@@ -304,7 +304,7 @@ void BM_TwoProcesses(benchmark::State& state) {
 }
 
 BENCHMARK(BM_InProcess)->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
-BENCHMARK(BM_Loopback)->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
+BENCHMARK(BM_Loopback)->Arg(1)->Arg(32)->Arg(512)->Arg(2048)->UseRealTime();
 BENCHMARK(BM_TwoProcesses)->Arg(kSpinsUs[0])->Arg(kSpinsUs[1])->Arg(kSpinsUs[2])->UseRealTime();
 
 }  // namespace

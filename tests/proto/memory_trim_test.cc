@@ -61,8 +61,6 @@ TEST(MemoryTrimTest, WhatIsFreeAtAnArenasEndGoesBackToo) {
   if (!kGlibcsMalloc) GTEST_SKIP() << "a sanitizer's malloc keeps what is freed on purpose";
   constexpr size_t kPiece = 1 << 20;
   constexpr int64_t kFreed = 40 * static_cast<int64_t>(kPiece);  // an arena has 64 MiB in a row
-  // By which glibc learns that such pieces come and go, and keeps twice as much.
-  Written(30 * kPiece).reset();
   const MemoryTrim trim(absl::Milliseconds(10));
   std::thread([&] {
     AnonymousResidentBytes();  // so that what it takes for itself does not follow the pieces
