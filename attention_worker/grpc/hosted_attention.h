@@ -36,7 +36,8 @@ struct HostedAttentionOptions {
   AttentionWorkerOptions attention;
   bool experts_in_process = false;
   bool allow_mixed_backends = false;  // among the replicas of an expert
-  // For how long a step looks for the experts' answers before it sleeps; zero: it sleeps at once.
+  // For how long a step looks for the experts' answers, and an attention worker for its
+  // coordinator's messages, before they sleep; zero: they sleep at once.
   absl::Duration answer_spin;
   // Otherwise, one of these at least.
   std::vector<std::string> expert_workers;  // HOST:PORT

@@ -14,8 +14,9 @@
 
 namespace tramontane {
 
-// When a peer that is silent is asked for a sign of life (an HTTP/2 ping, which its gRPC library
-// answers whatever its other threads do), and when it is given up without one.
+// When a peer that is silent is asked for a sign of life (an HTTP/2 ping, which the thread that
+// polls its connections answers, whatever its other threads do), and when it is given up without
+// one: far above what that thread may take for anything.
 struct SignsOfLife {
   absl::Duration ask_after = absl::Seconds(10);
   absl::Duration give_up_after = absl::Seconds(5);

@@ -5,9 +5,10 @@
 #include "model/log.h"
 
 ABSL_FLAG(int, hop_spin_us, 0,
-          "Microseconds for which threads that wait for a message of the expert hop keep looking "
-          "before they sleep, at most 10000; 0: they sleep at once. It takes up to a processor of "
-          "either process while tokens are computed.");
+          "Microseconds for which threads that wait for a message of the expert hop, or of the "
+          "coordinator's to an attention worker, keep looking before they sleep, at most 10000; 0: "
+          "they sleep at once. It takes up to a processor of each process while tokens are "
+          "computed, of an attention worker two.");
 
 namespace tramontane {
 namespace {
