@@ -28,11 +28,9 @@ AttentionService::AttentionService(AttentionClient* worker, AttentionIdentity id
 std::vector<LoopMethod> AttentionService::Methods() {
   const std::string service = absl::StrCat("/", v1::AttentionWorker::service_full_name());
   return {
-      {service + "/Describe",
-       [this](grpc::ServerContext*) {
-         return AnswerOnce<v1::DescribeAttentionWorkerRequest, v1::DescribeAttentionWorkerResponse>(
-             [this](const v1::DescribeAttentionWorkerRequest&) { return Describe(); });
-       }},
+      UnaryMethod<v1::DescribeAttentionWorkerRequest, v1::DescribeAttentionWorkerResponse>(
+          service + "/Describe",
+          [this](const v1::DescribeAttentionWorkerRequest&) { return Describe(); }),
       {service + "/Run", [this](grpc::ServerContext* context) { return Run(context->peer()); }}};
 }
 

@@ -18,11 +18,10 @@ namespace tramontane {
 // For Listener::StartLoop. `describe` is called by `thread`, which outlives the listener.
 inline LoopMethod PlacementMethod(std::function<v1::GetPlacementResponse()> describe,
                                   TaskThread* thread) {
-  return {absl::StrCat("/", v1::Placement::service_full_name(), "/GetPlacement"),
-          [describe = std::move(describe), thread](grpc::ServerContext*) {
-            return AnswerOnce<v1::GetPlacementRequest, v1::GetPlacementResponse>(
-                [describe](const v1::GetPlacementRequest&) { return describe(); }, thread);
-          }};
+  return UnaryMethod<v1::GetPlacementRequest, v1::GetPlacementResponse>(
+      absl::StrCat("/", v1::Placement::service_full_name(), "/GetPlacement"),
+      [describe = std::move(describe)](const v1::GetPlacementRequest&) { return describe(); },
+      thread);
 }
 
 // Thread-safe. Outlives the server that it is registered with.

@@ -78,11 +78,8 @@ ExpertService::ExpertService(const HostedExperts* experts, ExpertExecutor* execu
 
 std::vector<LoopMethod> ExpertService::Methods() {
   const std::string service = absl::StrCat("/", v1::ExpertWorker::service_full_name());
-  return {{service + "/Describe",
-           [this](grpc::ServerContext*) {
-             return AnswerOnce<v1::DescribeRequest, v1::DescribeResponse>(
-                 [this](const v1::DescribeRequest&) { return Describe(); });
-           }},
+  return {UnaryMethod<v1::DescribeRequest, v1::DescribeResponse>(
+              service + "/Describe", [this](const v1::DescribeRequest&) { return Describe(); }),
           {service + "/Execute", [this](grpc::ServerContext*) { return Execute(); }}};
 }
 

@@ -5,6 +5,7 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <functional>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -22,19 +23,20 @@ CallReactor* AnswerOnce(
     std::function<absl::StatusOr<grpc::ByteBuffer>(const grpc::ByteBuffer& request)> handle,
     TaskThread* thread = nullptr);
 
-// The same with messages; bytes that are no Request are answered with INVALID_ARGUMENT.
+// The method at `path` that does so with messages; bytes that are no Request are answered with
+// INVALID_ARGUMENT.
 template <typename Request, typename Response>
-CallReactor* AnswerOnce(std::function<Response(const Request& request)> handle,
-                        TaskThread* thread = nullptr) {
-  return AnswerOnce(
-      [handle =
-           std::move(handle)](const grpc::ByteBuffer& bytes) -> absl::StatusOr<grpc::ByteBuffer> {
-        Request request;
-        const absl::Status parsed = ParseMessage(bytes, &request);
-        if (!parsed.ok()) return parsed;
-        return SerializeMessage(handle(request));
-      },
-      thread);
+LoopMethod UnaryMethod(std::string path, std::function<Response(const Request& request)> handle,
+                       TaskThread* thread = nullptr) {
+  const auto answer = [handle = std::move(handle)](
+                          const grpc::ByteBuffer& bytes) -> absl::StatusOr<grpc::ByteBuffer> {
+    Request request;
+    const absl::Status parsed = ParseMessage(bytes, &request);
+    if (!parsed.ok()) return parsed;
+    return SerializeMessage(handle(request));
+  };
+  return {std::move(path),
+          [answer, thread](grpc::ServerContext*) { return AnswerOnce(answer, thread); }};
 }
 
 }  // namespace tramontane
