@@ -71,7 +71,7 @@ class ExpertClient {
 
   virtual ~ExpertClient() = default;
 
-  // "HOST:PORT", or a name for logs and metrics.
+  // HOST:PORT or unix:PATH, or a name for logs and metrics.
   virtual const std::string& address() const = 0;
   virtual const ExpertWorkerDescription& description() const = 0;
 

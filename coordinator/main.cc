@@ -51,11 +51,14 @@
 #include "proto/serving/tls_flags.h"
 #include "proto/serving/tls_watch.h"
 
-ABSL_FLAG(std::string, listen, "127.0.0.1:8470",
-          "HOST:PORT to serve the API on; port 0 takes a free one.");
-ABSL_FLAG(std::string, attention_workers, "",
-          "HOST:PORT of attention workers, separated by commas, over which requests are spread; "
-          "each has expert workers of its own. Empty: attention runs in this process.");
+ABSL_FLAG(
+    std::string, listen, "127.0.0.1:8470",
+    "HOST:PORT to serve the API on, port 0 takes a free one; or unix:PATH, for clients on this "
+    "machine.");
+ABSL_FLAG(
+    std::string, attention_workers, "",
+    "HOST:PORT or unix:PATH of attention workers, separated by commas, over which requests are "
+    "spread; each has expert workers of its own. Empty: attention runs in this process.");
 ABSL_FLAG(std::string, attention_workers_file, "",
           "File with HOST:PORT of an attention worker on each line, beside --attention_workers or "
           "in its place; read again when it changes. Workers appear and leave without a restart.");

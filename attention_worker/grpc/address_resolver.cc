@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "proto/serving/host_port.h"
+#include "proto/serving/unix_socket.h"
 
 namespace tramontane {
 namespace {
@@ -26,6 +27,7 @@ std::string NumericHost(const addrinfo& address) {
 }  // namespace
 
 bool IsWorkerTarget(const std::string& target) {
+  if (IsUnixAddress(target)) return ParseUnixAddress(target).ok();
   const absl::StatusOr<HostPort> parsed = ParseHostPort(target);
   return parsed.ok() && parsed->port != 0;
 }
@@ -38,19 +40,20 @@ absl::StatusOr<std::vector<std::string>> ParseWorkerList(const std::string& list
     if (!IsWorkerTarget(target)) {
       return absl::InvalidArgumentError(
           absl::StrCat("--", flag, ": \"", target,
-                       "\" is not HOST:PORT with a port in [1, 65535]; write, for example, "
-                       "127.0.0.1:8481,127.0.0.1:8482"));
+                       "\" is not HOST:PORT with a port in [1, 65535], nor unix:PATH; write, for "
+                       "example, 127.0.0.1:8481,127.0.0.1:8482"));
     }
     targets.push_back(target);
   }
   if (targets.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--", flag, " names no worker; expected HOST:PORT,…"));
+        absl::StrCat("--", flag, " names no worker; expected HOST:PORT or unix:PATH,…"));
   }
   return targets;
 }
 
 absl::StatusOr<std::vector<std::string>> ResolveTarget(const std::string& target) {
+  if (IsUnixAddress(target)) return std::vector<std::string>{target};
   const absl::StatusOr<HostPort> parsed = ParseHostPort(target);
   if (!parsed.ok()) return parsed.status();
   addrinfo hints = {};

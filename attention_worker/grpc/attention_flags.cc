@@ -21,9 +21,11 @@ ABSL_FLAG(std::string, address_file, "",
 ABSL_FLAG(
     bool, allow_plaintext_beyond_loopback, false,
     "Allow --listen and --metrics_listen on addresses that other machines reach, without TLS.");
-ABSL_FLAG(std::string, expert_workers, "",
-          "HOST:PORT of expert workers, separated by commas. A name that resolves to several "
-          "addresses stands for a worker at each; names are resolved again every few seconds.");
+ABSL_FLAG(
+    std::string, expert_workers, "",
+    "HOST:PORT, or unix:PATH on this machine, of expert workers, separated by commas. A name "
+    "that resolves to several addresses stands for a worker at each; names are resolved again "
+    "every few seconds.");
 ABSL_FLAG(std::string, expert_workers_file, "",
           "File with HOST:PORT of an expert worker on each line, beside --expert_workers or in its "
           "place; read again when it changes. Workers appear and leave without a restart.");

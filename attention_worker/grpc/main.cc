@@ -40,7 +40,9 @@
 #include "proto/serving/tls_watch.h"
 #include "proto/serving/worker_port.h"
 
-ABSL_FLAG(std::string, listen, "127.0.0.1:8490", "HOST:PORT to serve on; port 0 takes a free one.");
+ABSL_FLAG(
+    std::string, listen, "127.0.0.1:8490",
+    "HOST:PORT to serve on, port 0 takes a free one; or unix:PATH, for peers on this machine.");
 
 namespace tramontane {
 namespace {

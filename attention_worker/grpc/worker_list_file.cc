@@ -45,7 +45,7 @@ absl::StatusOr<std::vector<std::string>> ParseWorkerFile(const std::string& text
     if (!IsWorkerTarget(target)) {
       return absl::InvalidArgumentError(
           absl::StrCat(name, ", line ", number, ": \"", target,
-                       "\" is not HOST:PORT with a port in [1, 65535]"));
+                       "\" is not HOST:PORT with a port in [1, 65535], nor unix:PATH"));
     }
     targets.push_back(target);
   }

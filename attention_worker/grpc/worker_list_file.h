@@ -15,8 +15,8 @@
 
 namespace tramontane {
 
-// "HOST:PORT", one a line; blank lines and what follows a '#' do not count. INVALID_ARGUMENT naming
-// `name` and the line that is none, or for a list without any.
+// HOST:PORT or unix:PATH, one a line; blank lines and what follows a '#' do not count.
+// INVALID_ARGUMENT naming `name` and the line that is none, or for a list without any.
 absl::StatusOr<std::vector<std::string>> ParseWorkerFile(const std::string& text,
                                                          const std::string& name);
 

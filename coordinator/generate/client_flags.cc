@@ -71,8 +71,8 @@ absl::StatusOr<ApiClient> ApiClientFromFlags(const std::string& target) {
   if (!token.ok()) return token.status();
   client.token = *std::move(token);
   if (client.tls.identity == nullptr && !absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback)) {
-    const absl::StatusOr<HostPort> parsed = ParseHostPort(target);
-    if (!parsed.ok() || !IsLoopback(parsed->host)) {
+    const absl::StatusOr<bool> stays = StaysOnThisMachine(target);
+    if (!stays.ok() || !*stays) {
       return absl::FailedPreconditionError(absl::StrCat(
           "--api_token_file: the token would go to ", target,
           " in plaintext: expected --tls or --tls_ca, or --allow_plaintext_beyond_loopback on a "

@@ -15,7 +15,7 @@ struct ApiClient {
 };
 
 // FAILED_PRECONDITION or INVALID_ARGUMENT naming the file or the flag. A token is not sent to
-// `target` ("HOST:PORT") in plaintext unless that stays on this machine, or
+// `target` (HOST:PORT or unix:PATH) in plaintext unless that stays on this machine, or
 // --allow_plaintext_beyond_loopback is given.
 absl::StatusOr<ApiClient> ApiClientFromFlags(const std::string& target);
 

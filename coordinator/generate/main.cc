@@ -31,7 +31,7 @@
 #include "coordinator/generate/terminal_text.h"
 #include "proto/serving/process.h"
 
-ABSL_FLAG(std::string, target, "127.0.0.1:8470", "HOST:PORT of the coordinator.");
+ABSL_FLAG(std::string, target, "127.0.0.1:8470", "HOST:PORT or unix:PATH of the coordinator.");
 ABSL_FLAG(double, timeout_s, 0, "Seconds after which a request is given up; 0: no limit.");
 ABSL_FLAG(int, max_attempts, 3,
           "Attempts, 1 to 5, at a request that ends with UNAVAILABLE before any of its answer has "

@@ -30,7 +30,8 @@
 
 ABSL_FLAG(
     std::string, target, "127.0.0.1:8470",
-    "placement: HOST:PORT of a coordinator, or of an attention worker; health: of any server.");
+    "placement: HOST:PORT or unix:PATH of a coordinator, or of an attention worker; health: of any "
+    "server.");
 ABSL_FLAG(double, timeout_s, 5,
           "placement, health: seconds after which a process that does not answer is given up.");
 ABSL_FLAG(std::string, worker_tls_name, "",

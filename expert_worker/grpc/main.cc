@@ -42,7 +42,9 @@ ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalL
 ABSL_FLAG(std::string, experts, "all",
           "Experts to host: \"0-3\" or \"0,5\" of every layer, \"0-15:0-3,16-31:4-7\" by layers, "
           "or \"all\".");
-ABSL_FLAG(std::string, listen, "127.0.0.1:8481", "HOST:PORT to serve on; port 0 takes a free one.");
+ABSL_FLAG(
+    std::string, listen, "127.0.0.1:8481",
+    "HOST:PORT to serve on, port 0 takes a free one; or unix:PATH, for peers on this machine.");
 ABSL_FLAG(std::string, metrics_listen, "",
           "HOST:PORT of the Prometheus endpoint, http://HOST:PORT/metrics; empty: none.");
 ABSL_FLAG(std::string, address_file, "",

@@ -68,7 +68,20 @@ int PortOf(int fd) {
 
 absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(
     const std::string& address) {
-  const absl::StatusOr<HostPort> parsed = ParseHostPort(address);
+  std::unique_ptr<ConnectionAcceptor> acceptor(new ConnectionAcceptor(address));
+  const absl::Status listening =
+      IsUnixAddress(address) ? acceptor->ListenOnUnix() : acceptor->ListenOnTcp();
+  if (!listening.ok()) return listening;
+  return acceptor;
+}
+
+ConnectionAcceptor::ConnectionAcceptor(std::string address)
+    : address_(std::move(address)), wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  TRAMONTANE_CHECK(wake_fd_ >= 0);
+}
+
+absl::Status ConnectionAcceptor::ListenOnTcp() {
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(address_);
   if (!parsed.ok()) return parsed.status();
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
@@ -76,23 +89,34 @@ absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(
   addrinfo* found = nullptr;
   const int error =
       getaddrinfo(parsed->host.c_str(), absl::StrCat(parsed->port).c_str(), &hints, &found);
-  if (error != 0) return CannotListen(address, gai_strerror(error));
+  if (error != 0) return CannotListen(address_, gai_strerror(error));
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
-  const int listener_fd = BoundSocket(*found);
-  if (listener_fd < 0) {
-    return CannotListen(address, absl::StrCat(std::strerror(errno),
-                                              "; is the port taken, and the address this "
-                                              "machine's?"));
+  listener_fd_ = BoundSocket(*found);
+  if (listener_fd_ < 0) {
+    return CannotListen(address_, absl::StrCat(std::strerror(errno),
+                                               "; is the port taken, and the address this "
+                                               "machine's?"));
   }
-  const int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  TRAMONTANE_CHECK(wake_fd >= 0);
-  return std::unique_ptr<ConnectionAcceptor>(
-      new ConnectionAcceptor(listener_fd, wake_fd, PortOf(listener_fd)));
+  address_ = JoinHostPort(parsed->host, PortOf(listener_fd_));
+  return absl::OkStatus();
+}
+
+absl::Status ConnectionAcceptor::ListenOnUnix() {
+  const absl::StatusOr<std::string> path = ParseUnixAddress(address_);
+  if (!path.ok()) return path.status();
+  listener_fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (listener_fd_ < 0) return CannotListen(address_, std::strerror(errno));
+  absl::StatusOr<std::unique_ptr<UnixSocketFile>> file =
+      UnixSocketFile::Listen(listener_fd_, *path, kBacklog);
+  if (!file.ok()) return file.status();
+  file_ = *std::move(file);
+  return absl::OkStatus();
 }
 
 ConnectionAcceptor::~ConnectionAcceptor() {
   Stop();
-  close(listener_fd_);
+  file_.reset();  // while the socket still listens: nobody takes it for a dead process's
+  if (listener_fd_ >= 0) close(listener_fd_);
   close(wake_fd_);
 }
 

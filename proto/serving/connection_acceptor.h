@@ -7,7 +7,9 @@
 #include <string>
 #include <thread>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "proto/serving/unix_socket.h"
 
 namespace tramontane {
 
@@ -16,14 +18,16 @@ namespace tramontane {
 // whoever opens enough connections could silence a server.
 class ConnectionAcceptor {
  public:
-  // INVALID_ARGUMENT for an address that is not HOST:PORT; UNAVAILABLE where it cannot be bound.
+  // INVALID_ARGUMENT for an address that is neither HOST:PORT nor unix:PATH; UNAVAILABLE where it
+  // cannot be bound; as UnixSocketFile::Listen.
   static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(const std::string& address);
   // Stops, as Stop does.
   ~ConnectionAcceptor();
   ConnectionAcceptor(const ConnectionAcceptor&) = delete;
   ConnectionAcceptor& operator=(const ConnectionAcceptor&) = delete;
 
-  int port() const { return port_; }
+  // What is listened on: of port 0, with the port that was taken.
+  const std::string& address() const { return address_; }
   int listener_fd() const { return listener_fd_; }
   // Once. `on_connection` owns the descriptor that it is given; it is called from one thread. A
   // connection that would leave the process less than a reserve of descriptors (an eighth of its
@@ -33,15 +37,17 @@ class ConnectionAcceptor {
   void Stop();
 
  private:
-  ConnectionAcceptor(int listener_fd, int wake_fd, int port)
-      : listener_fd_(listener_fd), wake_fd_(wake_fd), port_(port) {}
+  explicit ConnectionAcceptor(std::string address);
+  absl::Status ListenOnTcp();
+  absl::Status ListenOnUnix();
   void Loop();
   // False where there are no descriptors: the peers have to wait.
   bool AcceptOne();
 
-  const int listener_fd_;
+  std::string address_;
   const int wake_fd_;
-  const int port_;
+  int listener_fd_ = -1;
+  std::unique_ptr<UnixSocketFile> file_;  // null: TCP
   std::function<void(int fd)> on_connection_;
   bool refusing_ = false;  // of thread_: said once
   std::thread thread_;

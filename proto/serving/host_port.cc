@@ -8,6 +8,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "proto/serving/unix_socket.h"
 
 namespace tramontane {
 namespace {
@@ -69,11 +70,22 @@ bool IsLoopback(const std::string& host) {
   return true;
 }
 
-absl::Status CheckPlaintextAddress(absl::string_view address, absl::string_view flag,
-                                   bool allowed) {
+absl::StatusOr<bool> StaysOnThisMachine(absl::string_view address) {
+  if (IsUnixAddress(address)) {
+    const absl::StatusOr<std::string> path = ParseUnixAddress(address);
+    if (!path.ok()) return path.status();
+    return true;
+  }
   const absl::StatusOr<HostPort> parsed = ParseHostPort(address);
   if (!parsed.ok()) return parsed.status();
-  if (allowed || IsLoopback(parsed->host)) return absl::OkStatus();
+  return IsLoopback(parsed->host);
+}
+
+absl::Status CheckPlaintextAddress(absl::string_view address, absl::string_view flag,
+                                   bool allowed) {
+  const absl::StatusOr<bool> stays = StaysOnThisMachine(address);
+  if (!stays.ok()) return stays.status();
+  if (allowed || *stays) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("--", flag, "=", address,
                    " would be reachable from other machines in plaintext: expected a loopback "

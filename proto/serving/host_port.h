@@ -1,4 +1,4 @@
-// "HOST:PORT" and whether it stays on this machine.
+// "HOST:PORT", and whether an address stays on this machine.
 #ifndef TRAMONTANE_PROTO_SERVING_HOST_PORT_H_
 #define TRAMONTANE_PROTO_SERVING_HOST_PORT_H_
 
@@ -25,8 +25,12 @@ std::string JoinHostPort(absl::string_view host, int port);
 // True where every address that `host` resolves to is a loopback address.
 bool IsLoopback(const std::string& host);
 
-// OK where `address` may be listened on without TLS: a loopback host, or `allowed`.
-// INVALID_ARGUMENT for an address that is not HOST:PORT, FAILED_PRECONDITION naming `flag`, the
+// Whether nobody on another machine can read what goes to or comes from `address`, HOST:PORT or
+// unix:PATH: a loopback host, or a socket in the file system. INVALID_ARGUMENT for another address.
+absl::StatusOr<bool> StaysOnThisMachine(absl::string_view address);
+
+// OK where `address` may be listened on without TLS: it stays on this machine, or `allowed`.
+// Fails as StaysOnThisMachine, and with FAILED_PRECONDITION naming `flag`, the
 // command-line flag that holds the address, for plaintext beyond loopback without leave.
 absl::Status CheckPlaintextAddress(absl::string_view address, absl::string_view flag, bool allowed);
 

@@ -130,8 +130,6 @@ absl::Status Listener::Serve(const ListenerOptions& options, bool has_service,
       options.address, "listen",
       options.credentials != nullptr || options.allow_plaintext_beyond_loopback);
   if (!allowed.ok()) return allowed;
-  absl::StatusOr<HostPort> parsed = ParseHostPort(options.address);
-  if (!parsed.ok()) return parsed.status();
   absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> acceptor =
       ConnectionAcceptor::Listen(options.address);
   if (!acceptor.ok()) return acceptor.status();
@@ -156,7 +154,7 @@ absl::Status Listener::Serve(const ListenerOptions& options, bool has_service,
   }
   unknown_methods_.SetServices(service_names_);
   if (!has_service) service_names_.clear();
-  address_ = JoinHostPort(parsed->host, (*acceptor)->port());
+  address_ = (*acceptor)->address();
   SetServing(false);
   acceptor_ = *std::move(acceptor);
   acceptor_->Start([listener_fd = acceptor_->listener_fd(), connections](int fd) {

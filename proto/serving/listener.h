@@ -25,7 +25,7 @@ class Service;
 namespace tramontane {
 
 struct ListenerOptions {
-  std::string address;  // "HOST:PORT"; port 0 takes a free one
+  std::string address;  // HOST:PORT, port 0 takes a free one, or unix:PATH
   // Null: plaintext, which beyond loopback needs leave.
   std::shared_ptr<grpc::ServerCredentials> credentials;
   bool allow_plaintext_beyond_loopback = false;
@@ -41,8 +41,9 @@ struct ListenerOptions {
 class Listener {
  public:
   // A null `service` serves health and reflection alone.
-  // INVALID_ARGUMENT for an address that is not HOST:PORT; FAILED_PRECONDITION (naming the flag)
-  // for a plaintext address beyond loopback without leave; UNAVAILABLE where it cannot be bound.
+  // INVALID_ARGUMENT for what is no address; FAILED_PRECONDITION (naming the flag) for a plaintext
+  // address beyond loopback without leave; UNAVAILABLE where it cannot be bound; as
+  // UnixSocketFile::Listen.
   // `configure` may set further options of the builder before it starts.
   static absl::StatusOr<std::unique_ptr<Listener>> Start(
       const ListenerOptions& options, grpc::Service* service,

@@ -22,8 +22,8 @@ struct TlsClient {
   // What the server's certificate must name instead of the host that is connected to; "": the host.
   std::string server_name;
 
-  // A channel to HOST:PORT. It keeps the certificates of now to its end: one that is to take others
-  // must be made anew.
+  // A channel to HOST:PORT or unix:PATH, whose host is "localhost". It keeps the certificates of
+  // now to its end: one that is to take others must be made anew.
   std::shared_ptr<grpc::Channel> NewChannel(const std::string& address,
                                             grpc::ChannelArguments arguments) const;
 };

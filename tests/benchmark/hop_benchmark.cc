@@ -9,7 +9,8 @@
 // BM_TwoProcesses is a single token's hop as servers have it: the worker is a process of its own,
 // its batch takes 150 us (where a processor computes as where it waits for a device, its thread is
 // awake), and the client does something else for 65 us between hops, as attention on a device
-// takes. Its argument is --hop_spin_us, of both processes.
+// takes. Its arguments are --hop_spin_us, of both processes, and whether the worker listens on a
+// Unix socket.
 #include <benchmark/benchmark.h>
 
 #include <sys/prctl.h>
@@ -26,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "attention_worker/answer_box.h"
 #include "attention_worker/grpc/grpc_expert_client.h"
@@ -62,7 +64,8 @@ std::shared_ptr<ExpertClient> Connect(const std::string& address, int intermedia
 
 // A worker that listens.
 struct Worker {
-  explicit Worker(int intermediate_size, absl::Duration spin = absl::ZeroDuration()) {
+  explicit Worker(int intermediate_size, absl::Duration spin = absl::ZeroDuration(),
+                  const std::string& listen = "127.0.0.1:0") {
     CpuBackendOptions backend_options;
     backend_options.num_threads = 1;
     backend = ValueOrExit(CreateCpuBackend(backend_options));
@@ -72,7 +75,7 @@ struct Worker {
     executor = std::make_unique<ExpertExecutor>(experts.get(), nullptr, options);
     service = std::make_unique<ExpertService>(experts.get(), executor.get(), options);
     ListenerOptions listener_options;
-    listener_options.address = "127.0.0.1:0";
+    listener_options.address = listen;
     listener_options.max_message_bytes = MaxExpertMessageBytes(*experts, options);
     listener = ValueOrExit(
         Listener::StartLoop(listener_options, service->Methods(), spin, ConfigureExpertServer));
@@ -92,7 +95,13 @@ struct Hop {
   std::shared_ptr<ExpertClient> client = Connect(worker.listener->address(), kSmall);
 };
 
-constexpr std::array<int, 3> kSpinsUs = {0, 200, 1'000};
+struct Transport {
+  int64_t spin_us;
+  bool on_file;
+};
+
+constexpr std::array<Transport, 6> kTransports = {
+    {{0, false}, {200, false}, {1'000, false}, {0, true}, {200, true}, {1'000, true}}};
 
 // Workers in processes of their own, which end with this one; each starts when it is first asked
 // for.
@@ -101,20 +110,27 @@ class OtherProcess {
   // Before there are threads.
   static void ForkAll() {
     const pid_t parent = getpid();
-    for (size_t i = 0; i < kSpinsUs.size(); ++i) {
+    for (size_t i = 0; i < kTransports.size(); ++i) {
       Pipes& pipes = all_[i];
       if (pipe(pipes.wish) != 0 || pipe(pipes.address) != 0) std::exit(1);
-      if (fork() == 0) Run(parent, pipes, absl::Microseconds(kSpinsUs[i]));
+      if (fork() == 0) Run(parent, pipes, kTransports[i]);
     }
   }
 
-  // The address of the one that spins for so long.
-  static std::string WithSpin(absl::Duration spin) {
+  static void RemoveFiles() {
+    for (const Transport& transport : kTransports) unlink(PathOf(getpid(), transport).c_str());
+  }
+
+  // The address of the one with this transport.
+  static std::string With(const Transport& transport) {
     size_t i = 0;
-    while (absl::Microseconds(kSpinsUs[i]) != spin) ++i;
+    while (kTransports[i].spin_us != transport.spin_us ||
+           kTransports[i].on_file != transport.on_file) {
+      ++i;
+    }
     Pipes& pipes = all_[i];
     if (pipes.known.empty()) {
-      char address[64];
+      char address[128];
       if (write(pipes.wish[1], "", 1) != 1) std::exit(1);
       const ssize_t size = read(pipes.address[0], address, sizeof(address));
       if (size <= 0) std::exit(1);
@@ -130,19 +146,25 @@ class OtherProcess {
     std::string known;
   };
 
-  [[noreturn]] static void Run(pid_t parent, const Pipes& pipes, absl::Duration spin) {
+  static std::string PathOf(pid_t parent, const Transport& transport) {
+    return absl::StrCat("/tmp/hop_benchmark_", parent, "_", transport.spin_us, ".sock");
+  }
+
+  [[noreturn]] static void Run(pid_t parent, const Pipes& pipes, const Transport& transport) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) std::_Exit(0);  // it has ended already, as with --benchmark_list_tests
     char wish = 0;
     if (read(pipes.wish[0], &wish, 1) != 1) std::_Exit(0);
     PollOwnConnections();  // as servers do
-    const Worker worker(kLikeADevice, spin);
+    const Worker worker(
+        kLikeADevice, absl::Microseconds(transport.spin_us),
+        transport.on_file ? absl::StrCat("unix:", PathOf(parent, transport)) : "127.0.0.1:0");
     const std::string& address = worker.listener->address();
     if (write(pipes.address[1], address.data(), address.size()) <= 0) std::_Exit(1);
     for (;;) pause();
   }
 
-  static inline std::array<Pipes, kSpinsUs.size()> all_;
+  static inline std::array<Pipes, kTransports.size()> all_;
 };
 
 Hop& TheHop() {
@@ -278,10 +300,10 @@ void BM_Loopback(benchmark::State& state) {
 }
 
 void BM_TwoProcesses(benchmark::State& state) {
-  const absl::Duration spin = absl::Microseconds(state.range(0));
-  const auto pump = std::make_shared<StreamPump>(spin);
+  const Transport transport{state.range(0), state.range(1) != 0};
+  const auto pump = std::make_shared<StreamPump>(absl::Microseconds(transport.spin_us));
   const std::shared_ptr<ExpertClient> client =
-      Connect(OtherProcess::WithSpin(spin), kLikeADevice, pump);
+      Connect(OtherProcess::With(transport), kLikeADevice, pump);
   const Batch row(1);
   Medians medians(kParts);
   // What a coordinator has as well.
@@ -305,7 +327,10 @@ void BM_TwoProcesses(benchmark::State& state) {
 
 BENCHMARK(BM_InProcess)->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
 BENCHMARK(BM_Loopback)->Arg(1)->Arg(32)->Arg(512)->Arg(2048)->UseRealTime();
-BENCHMARK(BM_TwoProcesses)->Arg(kSpinsUs[0])->Arg(kSpinsUs[1])->Arg(kSpinsUs[2])->UseRealTime();
+BENCHMARK(BM_TwoProcesses)
+    ->ArgsProduct({{0, 200, 1'000}, {0, 1}})
+    ->ArgNames({"spin_us", "unix"})
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace tramontane
@@ -317,5 +342,6 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();
+  tramontane::OtherProcess::RemoveFiles();
   return 0;
 }

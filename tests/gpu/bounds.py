@@ -92,4 +92,4 @@ def figure(part, kind, batch, tokens_per_s, bound):
     """A measured rate beside its bound (None: not known) and its target."""
     fraction = tokens_per_s / bound if bound else None
     return {"part": part, "kind": kind, "batch": batch, "tokens_per_s": tokens_per_s, "bound_tokens_per_s": bound,
-            "fraction": fraction, "target": TARGETS.get((part.removesuffix("_graphs"), kind, batch))}
+            "fraction": fraction, "target": TARGETS.get((part.removesuffix("_graphs").removesuffix("_unix"), kind, batch))}

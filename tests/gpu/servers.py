@@ -12,16 +12,17 @@ class Servers:
     """A coordinator, with its experts or with two expert workers. Use as a context: they end with it.
 
     `address` is the API's, `metrics` the coordinator's endpoint. `flags` are of all programs, `coordinator_flags`
-    of one. Logs stay in the folder `logs`, where one is named. ChildProcessError where a program does not listen
+    of one. With `unix_sockets` the workers listen on files instead of ports. Logs stay in the folder `logs`, where one is named. ChildProcessError where a program does not listen
     within `start_timeout_s` of the context's begin, which includes loading.
     """
 
-    def __init__(self, programs, model, flags, in_process, *, coordinator_flags=(), logs=None, environment=None,
-                 start_timeout_s=120):
+    def __init__(self, programs, model, flags, in_process, *, coordinator_flags=(), unix_sockets=False, logs=None,
+                 environment=None, start_timeout_s=120):
         self._programs = programs
         self._flags = [f"--model={model}", *flags]
         self._coordinator_flags = list(coordinator_flags)
         self._in_process = in_process
+        self._unix_sockets = unix_sockets
         config = json.loads((model / "config.json").read_text(encoding="utf-8"))
         self._num_experts = config["num_local_experts"]
         self._environment = {**os.environ, **(environment or {})}
@@ -61,7 +62,9 @@ class Servers:
 
     def _start(self, program, name, *flags):
         """(program, its process, the name of its files)."""
-        command = [self._programs / program, *self._flags, *flags, "--listen=127.0.0.1:0",
+        on_file = self._unix_sockets and program != "coordinator"
+        listen = f"unix:{self._folder.name}/{name}.sock" if on_file else "127.0.0.1:0"
+        command = [self._programs / program, *self._flags, *flags, f"--listen={listen}",
                    "--metrics_listen=127.0.0.1:0", f"--address_file={self._folder.name}/{name}.address"]
         with open(f"{self._logs}/{name}.log", "wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

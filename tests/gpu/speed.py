@@ -160,7 +160,7 @@ class Load:
 
 def _measure(options, measurement, part, model, preload):
     """A part: its servers, then each figure; a figure's failure leaves the others."""
-    in_process, graphs = part.startswith("one_process"), part.endswith("_graphs")
+    in_process, on_files, graphs = part.startswith("one_process"), "_unix" in part, part.endswith("_graphs")
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     sizes = bounds.Sizes.of(config)
     logs = options.out / f"{part}_logs"
@@ -171,7 +171,7 @@ def _measure(options, measurement, part, model, preload):
     measurement.begin(part, load_limit_s=limit, **({} if in_process else {"hop_spin_us": options.hop_spin_us}))
     begun = time.monotonic()
     with servers.Servers(
-            options.programs, model, flags, in_process, logs=logs, start_timeout_s=limit,
+            options.programs, model, flags, in_process, unix_sockets=on_files, logs=logs, start_timeout_s=limit,
             environment={"LD_PRELOAD": str(preload)} if preload else None,
             coordinator_flags=[f"--max_step_tokens={options.prefill_tokens}",
                                f"--kv_cache_tokens={_KV_TOKENS}"]) as started:
@@ -227,7 +227,8 @@ def _options(arguments):
     parser.add_argument("device", metavar="DEVICE")
     work.add_options(parser, decode_tokens=128)
     parser.add_argument("--parts", default="one_process,grpc",
-                        help="of one_process, grpc, and the same with CUDA graphs: one_process_graphs, grpc_graphs")
+                        help="of one_process, grpc, grpc_unix (over Unix sockets), and the same with CUDA graphs: "
+                             "one_process_graphs, grpc_graphs, grpc_unix_graphs")
     parser.add_argument("--hop_spin_us", type=int, default=_HOP_SPIN_US,
                         help="over gRPC: how long threads that wait for a message of the hop stay awake")
     parser.add_argument("--distinct_layers", type=int, default=_DISTINCT_LAYERS)

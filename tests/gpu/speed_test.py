@@ -60,7 +60,8 @@ class BoundsTest(unittest.TestCase):
         figure = bounds.figure("one_process", "decode", 8, 60, 80)
         self.assertEqual((figure["fraction"], figure["target"]), (0.75, 0.75))
         self.assertIsNone(bounds.figure("grpc", "decode", 8, 60, None)["fraction"])
-        self.assertEqual(bounds.figure("grpc_graphs", "decode", 1, 60, 80)["target"], 0.60)
+        for part in ("grpc_graphs", "grpc_unix", "grpc_unix_graphs"):
+            self.assertEqual(bounds.figure(part, "decode", 1, 60, 80)["target"], 0.60)
 
 
 class WorkTest(unittest.TestCase):

@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include <memory>
+#include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "absl/status/statusor.h"
 #include "model/log.h"
+#include "proto/serving/host_port.h"
 
 namespace tramontane {
 namespace {
@@ -26,10 +28,12 @@ int NewSocket() {
   return fd;
 }
 
-void Connect(int fd, int port) {
+void Connect(int fd, const std::string& listening) {
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(listening);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
   sockaddr_in address = {};
   address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_port = htons(static_cast<uint16_t>(parsed->port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
 }
@@ -69,14 +73,14 @@ class ConnectionAcceptorTest : public testing::Test {
 TEST_F(ConnectionAcceptorTest, HandsConnectionsOn) {
   for (int i = 0; i < 10; ++i) {
     const int fd = NewSocket();
-    Connect(fd, acceptor_->port());
+    Connect(fd, acceptor_->address());
     EXPECT_EQ(NextByte(fd), 'h');
     close(fd);
   }
 }
 
 TEST_F(ConnectionAcceptorTest, ATakenPortIsUnavailable) {
-  const auto second = ConnectionAcceptor::Listen(absl::StrCat("127.0.0.1:", acceptor_->port()));
+  const auto second = ConnectionAcceptor::Listen(acceptor_->address());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
 }
 
@@ -89,7 +93,7 @@ TEST_F(ConnectionAcceptorTest, ServesAgainAfterDescriptorsRanOut) {
   rlimit none = before;
   none.rlim_cur = 3;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-  for (const int fd : waiting) Connect(fd, acceptor_->port());
+  for (const int fd : waiting) Connect(fd, acceptor_->address());
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
   for (const int fd : waiting) {
     EXPECT_EQ(NextByte(fd), 'h');
@@ -107,12 +111,12 @@ TEST_F(ConnectionAcceptorTest, ClosesWhatWouldTakeTheReserve) {
   // Eight descriptors are left, and the reserve is an eighth: eleven.
   few.rlim_cur = static_cast<rlim_t>(client) + 9;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
-  Connect(client, acceptor_->port());
+  Connect(client, acceptor_->address());
   EXPECT_EQ(NextByte(client), -1);
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
   close(client);
   const int next = NewSocket();
-  Connect(next, acceptor_->port());
+  Connect(next, acceptor_->address());
   EXPECT_EQ(NextByte(next), 'h');
   close(next);
   for (const int fd : in_use) close(fd);

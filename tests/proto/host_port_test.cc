@@ -33,6 +33,7 @@ TEST(HostPortTest, PlaintextBeyondLoopbackNeedsLeave) {
   EXPECT_TRUE(CheckPlaintextAddress("127.0.0.1:1", "listen", false).ok());
   EXPECT_TRUE(CheckPlaintextAddress("127.9.9.9:1", "listen", false).ok());
   EXPECT_TRUE(CheckPlaintextAddress("[::1]:1", "listen", false).ok());
+  EXPECT_TRUE(CheckPlaintextAddress("unix:/run/x.sock", "listen", false).ok());
   EXPECT_TRUE(CheckPlaintextAddress("0.0.0.0:1", "listen", true).ok());
   for (const char* address : {"0.0.0.0:1", "[::]:1", "192.0.2.1:1"}) {
     const absl::Status refused = CheckPlaintextAddress(address, "listen", false);

@@ -52,7 +52,8 @@ class TlsServerTest : public testing::Test {
   }
   ~TlsServerTest() override { std::filesystem::remove_all(directory_); }
 
-  void Start(bool require_client_certificate, const PeerNames& allowed = {}) {
+  void Start(bool require_client_certificate, const PeerNames& allowed = {},
+             const std::string& address = "127.0.0.1:0") {
     const auto identity = TlsIdentity::Load(server_files_, absl::Now());
     ASSERT_TRUE(identity.ok()) << identity.status();
     identity_ = *identity;
@@ -62,7 +63,7 @@ class TlsServerTest : public testing::Test {
     options.allowed_peers = allowed;
     options.on_refused = [this] { ++num_refused_; };
     ListenerOptions listener_options;
-    listener_options.address = "127.0.0.1:0";
+    listener_options.address = address;
     listener_options.credentials = CreateTlsServerCredentials(options);
     auto listener = Listener::Start(listener_options, &service_);
     ASSERT_TRUE(listener.ok()) << listener.status();
@@ -130,6 +131,19 @@ TEST_F(TlsServerTest, AClientThatKnowsAnotherCaDoesNotConnect) {
   const std::string path = absl::StrCat(directory_, "/other.pem");
   ReplaceFile(path, other.pem());
   EXPECT_EQ(Describe(Connect(Believing(path))).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(TlsServerTest, OverAUnixSocketAServerIsLocalhost) {
+  const std::string address = absl::StrCat("unix:", directory_, "/s");
+  Start(/*require_client_certificate=*/false, {}, address);
+  EXPECT_EQ(Describe(Connect(Believing(server_files_.ca))).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(Describe(Connect(Believing(server_files_.ca), "server.svc")).ok());
+  listener_.reset();
+  server_files_ = ca_.Write(directory_, "server", {.names = "DNS:localhost"});
+  Start(/*require_client_certificate=*/false, {}, address);
+  const grpc::Status status = Describe(Connect(Believing(server_files_.ca)));
+  EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
 TEST_F(TlsServerTest, AClientThatExpectsAnotherNameDoesNotConnect) {

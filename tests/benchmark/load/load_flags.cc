@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
-ABSL_FLAG(std::string, target, "127.0.0.1:8470", "HOST:PORT of the coordinator.");
+ABSL_FLAG(std::string, target, "127.0.0.1:8470", "HOST:PORT or unix:PATH of the coordinator.");
 ABSL_FLAG(int, connections, 4, "Connections to it, 1 to 1000; requests take them in turn.");
 
 ABSL_FLAG(int, concurrency, 0,

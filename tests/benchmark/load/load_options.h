@@ -19,7 +19,7 @@ struct LoadPoint {
 };
 
 struct LoadOptions {
-  std::string target = "127.0.0.1:8470";  // HOST:PORT of the coordinator
+  std::string target = "127.0.0.1:8470";  // HOST:PORT or unix:PATH of the coordinator
   std::vector<LoadPoint> points;          // run one after the other
   int connections = 4;                    // HTTP/2 connections, taken in turn by the requests
 
