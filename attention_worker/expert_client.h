@@ -57,7 +57,8 @@ struct HopTiming {
 };
 
 // One row a (row, expert) pair, in the order of row_indices. `row_pointers` point into memory that
-// `owner` keeps alive (the received message itself, where it came off the wire).
+// `owner` keeps alive (the received message itself, where it came off the wire). They may hold
+// infinities and NaNs: whoever uses them looks (CheckAnswer, ExpertProbe).
 struct ExpertBatchResult {
   std::vector<const std::byte*> row_pointers;  // each to [hidden_size] of the batch's row_dtype
   std::shared_ptr<const void> owner;

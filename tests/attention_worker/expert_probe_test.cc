@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 #include <set>
 #include <string>
@@ -93,6 +94,12 @@ TEST_F(ExpertProbeTest, RefusesWrongNumbersFromOtherKernels) {
   const absl::Status refused = Probe();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("expected at most"));
+}
+
+TEST_F(ExpertProbeTest, RefusesWhatIsNoNumberFromOtherKernels) {
+  StartWorker(CreateReferenceBackend(DType::kBF16));
+  Falsify(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_EQ(Probe().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(ExpertProbeTest, AsksAboutOtherExpertsAfterEachWrongAnswer) {
