@@ -24,8 +24,10 @@ using OwnedBuffer = std::unique_ptr<Buffer>;
 // The idle buffers. Buffers that are out hold on to it.
 class AnswerBuffers::Shelf {
  public:
-  Shelf(size_t max_idle_bytes, size_t max_lent_bytes)
-      : max_idle_bytes_(max_idle_bytes), max_lent_bytes_(max_lent_bytes) {}
+  Shelf(size_t max_idle_bytes, size_t max_lent_bytes, std::function<void(size_t)> on_lent)
+      : max_idle_bytes_(max_idle_bytes),
+        max_lent_bytes_(max_lent_bytes),
+        on_lent_(std::move(on_lent)) {}
 
   // Null where none of that size is idle; it counts as lent all the same. RESOURCE_EXHAUSTED where
   // too much is lent.
@@ -38,7 +40,7 @@ class AnswerBuffers::Shelf {
                        " bytes, and ", size, " more would exceed ", max_lent_bytes_,
                        "; try again, add replicas or raise --max_answer_mib"));
     }
-    lent_bytes_ += size;
+    SetLent(lent_bytes_ + size);
     Size& shelved = OfSize(size);
     shelved.last_used = ++uses_;
     return shelved.idle.empty() ? nullptr : PopFrom(shelved);
@@ -47,14 +49,20 @@ class AnswerBuffers::Shelf {
   // Of one that could not be had.
   void Forget(size_t size) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    lent_bytes_ -= size;
+    SetLent(lent_bytes_ - size);
+  }
+
+  // The pool has ended.
+  void Silence() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    on_lent_ = nullptr;
   }
 
   void PutBack(OwnedBuffer buffer) {
     std::vector<OwnedBuffer> freed;  // after the lock is released
     const std::lock_guard<std::mutex> lock(mutex_);
     const size_t size = buffer->size();
-    lent_bytes_ -= size;
+    SetLent(lent_bytes_ - size);
     if (resting_ || size > max_idle_bytes_) {
       freed.push_back(std::move(buffer));
       return;
@@ -90,6 +98,11 @@ class AnswerBuffers::Shelf {
     uint64_t last_used = 0;
   };
 
+  void SetLent(size_t lent_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    lent_bytes_ = lent_bytes;
+    if (on_lent_ != nullptr) on_lent_(lent_bytes);
+  }
+
   Size& OfSize(size_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return sizes_[static_cast<size_t>(std::countr_zero(size))];
   }
@@ -115,6 +128,7 @@ class AnswerBuffers::Shelf {
   const size_t max_idle_bytes_;
   const size_t max_lent_bytes_;
   mutable std::mutex mutex_;
+  std::function<void(size_t)> on_lent_ ABSL_GUARDED_BY(mutex_);
   std::array<Size, kNumSizes> sizes_ ABSL_GUARDED_BY(mutex_);
   size_t idle_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t lent_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -122,11 +136,16 @@ class AnswerBuffers::Shelf {
   bool resting_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-AnswerBuffers::AnswerBuffers(Backend* backend, size_t max_idle_bytes, size_t max_lent_bytes)
-    : backend_(backend), shelf_(std::make_shared<Shelf>(max_idle_bytes, max_lent_bytes)) {}
+AnswerBuffers::AnswerBuffers(Backend* backend, size_t max_idle_bytes, size_t max_lent_bytes,
+                             std::function<void(size_t)> on_lent)
+    : backend_(backend),
+      shelf_(std::make_shared<Shelf>(max_idle_bytes, max_lent_bytes, std::move(on_lent))) {}
 
 // What is still out then frees itself.
-AnswerBuffers::~AnswerBuffers() { Rest(); }
+AnswerBuffers::~AnswerBuffers() {
+  shelf_->Silence();
+  Rest();
+}
 
 absl::StatusOr<std::shared_ptr<Buffer>> AnswerBuffers::Take(size_t num_bytes) {
   TRAMONTANE_CHECK(num_bytes <= SIZE_MAX / 2);

@@ -4,6 +4,7 @@
 #define TRAMONTANE_EXPERT_WORKER_ANSWER_BUFFERS_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -18,8 +19,10 @@ namespace tramontane {
 // which uses the backend. Buffers may outlive the pool.
 class AnswerBuffers {
  public:
-  // `backend`, which allocates, outlives the pool.
-  AnswerBuffers(Backend* backend, size_t max_idle_bytes, size_t max_lent_bytes);
+  // `backend`, which allocates, outlives the pool. `on_lent` (may be null) hears of lent_bytes()
+  // whenever it changes, with the pool locked, until the pool ends.
+  AnswerBuffers(Backend* backend, size_t max_idle_bytes, size_t max_lent_bytes,
+                std::function<void(size_t lent_bytes)> on_lent = nullptr);
   ~AnswerBuffers();
   AnswerBuffers(const AnswerBuffers&) = delete;
   AnswerBuffers& operator=(const AnswerBuffers&) = delete;

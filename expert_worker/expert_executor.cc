@@ -65,7 +65,8 @@ struct ExpertExecutor::Impl {
         queue(hosted->config().num_layers, opts.max_queued_batches, opts.max_merged_rows),
         linger(opts.merge_linger, opts.stream_active_for),
         lone_stream(opts.stream_active_for),
-        buffers(hosted->backend(), opts.max_idle_answer_bytes, opts.max_answer_bytes),
+        buffers(hosted->backend(), opts.max_idle_answer_bytes, opts.max_answer_bytes,
+                [this](size_t lent_bytes) { observer->OnAnswerMemory(lent_bytes); }),
         batch(hosted, &buffers) {}
 
   void Run();

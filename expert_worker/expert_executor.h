@@ -56,6 +56,9 @@ class ExpertObserver {
   virtual void OnMerge(int /*num_tasks*/, int64_t /*num_rows*/) {}
   // Called with the queue locked: must neither block nor call the executor.
   virtual void OnQueueDepth(int /*queued_batches*/) {}
+  // Memory of answers that are computed, or that peers have not taken. Called from the threads that
+  // let go of answers, too, and must neither block nor call the executor.
+  virtual void OnAnswerMemory(size_t /*num_bytes*/) {}
 };
 
 // A bounded queue and one thread at a time that computes: the oldest task first, and with it those

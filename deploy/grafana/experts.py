@@ -127,6 +127,11 @@ def _replicas():
               "TramontaneExpertWorkerQueueLong begins.", "none",
               [target(f"sum by ({PER_WORKER}) (tramontane_expert_worker_queued_batches{{{SHARDS}}})",
                       WORKER)], thresholds("green", (32, "red"))),
+        graph("Memory of answers", "Of each worker's answers that are computed, or that peers have not "
+              "taken. Where it stays high while few batches come, a peer does not read; "
+              "--max_answer_mib bounds it.", "bytes",
+              [target(f"sum by ({PER_WORKER}) (tramontane_expert_worker_answer_bytes{{{SHARDS}}})",
+                      WORKER)]),
         graph("Wait in the queue, p95", "From receipt of a batch to the start of its compute.", "s",
               [target(quantile(0.95, "tramontane_expert_worker_queue_seconds",
                                PER_WORKER + ", le", SHARDS), WORKER)]),

@@ -26,6 +26,11 @@ prometheus::Histogram* AddHistogram(prometheus::Registry& registry, const std::s
   return &prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({}, buckets);
 }
 
+prometheus::Gauge* AddGauge(prometheus::Registry& registry, const std::string& name,
+                            const std::string& help) {
+  return &prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({});
+}
+
 }  // namespace
 
 ExpertWorkerMetrics::ExpertWorkerMetrics(std::shared_ptr<prometheus::Registry> registry,
@@ -62,11 +67,10 @@ ExpertWorkerMetrics::ExpertWorkerMetrics(std::shared_ptr<prometheus::Registry> r
                               "Rows, one for each (row, expert) pair, of the batches that were "
                               "computed together.",
                               PowersOfTwo(65'536));
-  queued_batches_ = &prometheus::BuildGauge()
-                         .Name("tramontane_expert_worker_queued_batches")
-                         .Help("Batches that wait for the executor.")
-                         .Register(*registry_)
-                         .Add({});
+  queued_batches_ = AddGauge(*registry_, "tramontane_expert_worker_queued_batches",
+                             "Batches that wait for the executor.");
+  answer_bytes_ = AddGauge(*registry_, "tramontane_expert_worker_answer_bytes",
+                           "Memory of answers that are computed, or that peers have not taken.");
 }
 
 void ExpertWorkerMetrics::OnRows(int layer, int expert, int64_t num_rows) {
@@ -89,5 +93,9 @@ void ExpertWorkerMetrics::OnMerge(int num_tasks, int64_t num_rows) {
 }
 
 void ExpertWorkerMetrics::OnQueueDepth(int queued_batches) { queued_batches_->Set(queued_batches); }
+
+void ExpertWorkerMetrics::OnAnswerMemory(size_t num_bytes) {
+  answer_bytes_->Set(static_cast<double>(num_bytes));
+}
 
 }  // namespace tramontane

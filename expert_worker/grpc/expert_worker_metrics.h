@@ -29,6 +29,7 @@ class ExpertWorkerMetrics final : public ExpertObserver {
   void OnBatch(const absl::Status& status, absl::Duration queue, absl::Duration compute) override;
   void OnMerge(int num_tasks, int64_t num_rows) override;
   void OnQueueDepth(int queued_batches) override;
+  void OnAnswerMemory(size_t num_bytes) override;
 
  private:
   const std::shared_ptr<prometheus::Registry> registry_;
@@ -40,6 +41,7 @@ class ExpertWorkerMetrics final : public ExpertObserver {
   prometheus::Histogram* merged_batches_;
   prometheus::Histogram* merged_rows_;
   prometheus::Gauge* queued_batches_;
+  prometheus::Gauge* answer_bytes_;
 };
 
 }  // namespace tramontane

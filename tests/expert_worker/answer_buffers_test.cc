@@ -55,6 +55,20 @@ TEST_F(AnswerBuffersTest, ABufferComesBackOnceItsLastOwnerLetsGo) {
   EXPECT_EQ(buffers_->idle_bytes(), 4 * kKiB);
 }
 
+TEST_F(AnswerBuffersTest, TellsWhatIsOutUntilThePoolEnds) {
+  std::vector<size_t> told;
+  buffers_ = std::make_unique<AnswerBuffers>(
+      backend_.get(), 0, 16 * kKiB, [&told](size_t lent_bytes) { told.push_back(lent_bytes); });
+  std::shared_ptr<Buffer> first = Take(1);
+  std::shared_ptr<Buffer> second = Take(8 * kKiB);
+  EXPECT_FALSE(buffers_->Take(8 * kKiB).ok());
+  first.reset();
+  EXPECT_EQ(told, (std::vector<size_t>{4 * kKiB, 12 * kKiB, 8 * kKiB}));
+  buffers_.reset();
+  second.reset();
+  EXPECT_EQ(told.size(), 3u);
+}
+
 TEST_F(AnswerBuffersTest, TwoThatAreOutAreNotTheSame) {
   const std::shared_ptr<Buffer> first = Take(1);
   const std::shared_ptr<Buffer> second = Take(1);

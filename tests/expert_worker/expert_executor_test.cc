@@ -295,7 +295,9 @@ class CountingObserver final : public ExpertObserver {
   void OnBatch(const absl::Status& status, absl::Duration, absl::Duration) override {
     ++(status.ok() ? good_ : bad_);
   }
+  void OnAnswerMemory(size_t num_bytes) override { answer_bytes_ = num_bytes; }
   std::atomic<int64_t> rows_of_expert_0_ = 0, rows_of_expert_2_ = 0;
+  std::atomic<size_t> answer_bytes_ = 0;
   std::atomic<int> good_ = 0, bad_ = 0;
 };
 
@@ -310,6 +312,9 @@ TEST_P(ExpertExecutorTest, TheObserverSeesRowsAndBatches) {
   EXPECT_EQ(observer.rows_of_expert_0_, 3);
   EXPECT_EQ(observer.good_, 1);
   EXPECT_EQ(observer.bad_, 1);
+  // The good one's, which `good` still has.
+  EXPECT_EQ(observer.answer_bytes_, executor.lent_answer_bytes());
+  EXPECT_GT(observer.answer_bytes_, 0u);
 }
 
 }  // namespace

@@ -361,6 +361,7 @@ TEST_P(ExpertServiceTest, CountsRowsAndBatches) {
   EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_compute_seconds_count 1"));
   EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_queue_seconds_count 1"));
   EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_queued_batches 0"));
+  EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_answer_bytes "));
   EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_merged_batches_count 1"));
   EXPECT_THAT(text, HasSubstr("tramontane_expert_worker_merged_rows_sum 3"));
   server_.reset();  // before `metrics`, which its executor calls

@@ -1,4 +1,4 @@
-// The client against workers that answer wrongly. Rows are bf16.
+// The client, and what checks its answers, against workers that answer wrongly. Rows are bf16.
 #include "attention_worker/grpc/grpc_expert_client.h"
 
 #include <gmock/gmock.h>
@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "attention_worker/worker_fault.h"
 #include "tests/expert_worker/client_batches.h"
 #include "tests/expert_worker/scripted_worker.h"
 #include "tests/expert_worker/worker_server.h"
@@ -37,7 +38,8 @@ v1::DescribeResponse TinyDescription() {
 
 class WrongWorkerTest : public ::testing::Test {
  protected:
-  // What one batch ends with when the worker answers with what `answer` makes of a right answer.
+  // What one batch ends with, to a dispatch, when the worker answers with what `answer` makes of a
+  // right answer.
   absl::Status Outcome(const std::function<void(v1::ExpertResult&)>& answer) {
     ScriptedWorker worker(TinyDescription(),
                           [&answer](grpc::ServerContext&, ScriptedWorker::Stream& stream) {
@@ -60,7 +62,11 @@ class WrongWorkerTest : public ::testing::Test {
     ExpertBatch batch = SomeBatch(rows_, DType::kBF16);
     batch.deadline = absl::Now() + deadline_;
     (*client)->Execute(batch, Into(outcome));
-    return outcome.Wait().status();
+    const absl::StatusOr<ExpertBatchResult> result = outcome.Wait();
+    if (!result.ok()) return result.status();
+    PlannedBatch planned;
+    planned.slots = {0, 1, 2};
+    return CheckAnswer(planned, *result, kHiddenSize, DType::kBF16);
   }
 
   void ExpectInternal(const std::function<void(v1::ExpertResult&)>& answer, const char* words) {
@@ -93,12 +99,12 @@ TEST_F(WrongWorkerTest, AnotherRowFormatIsInternal) {
 }
 
 TEST_F(WrongWorkerTest, ARowThatIsNotFiniteIsInternal) {
-  ExpectInternal(
-      [](v1::ExpertResult& result) {
-        const BFloat16 bad = ToBFloat16(std::nanf(""));
-        std::memcpy(result.mutable_rows()->data() + kHiddenSize * 2, &bad, 2);
-      },
-      "row 1 of its answer");
+  const absl::Status status = Outcome([](v1::ExpertResult& result) {
+    const BFloat16 bad = ToBFloat16(std::nanf(""));
+    std::memcpy(result.mutable_rows()->data() + kHiddenSize * 2, &bad, 2);
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("row 1 of the answer"));
 }
 
 TEST_F(WrongWorkerTest, RowsBesideAnErrorAreInternal) {
