@@ -69,16 +69,23 @@ class DirectoryLock {
   int error_ = 0;
 };
 
-// Whether a process listens at `path`; errno says why not.
-bool SomebodyListens(const std::string& path) {
+// Why the socket at `path` is not to be replaced; OK where nobody listens there.
+absl::Status CheckLeft(const std::string& path) {
   const sockaddr_un address = SocketAddress(path);
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return true;  // unknown, so not to be replaced
-  const bool connected = connect(fd, reinterpret_cast<const sockaddr*>(&address),
-                                 sizeof(address)) == 0 ||
-                         errno != ECONNREFUSED;  // EAGAIN: with many that wait to be accepted
+  if (fd < 0) return CannotListen(path, std::strerror(errno));
+  const int error =
+      connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
   close(fd);
-  return connected;
+  if (error == ECONNREFUSED) return absl::OkStatus();
+  // EAGAIN: so many wait already.
+  if (error == 0 || error == EAGAIN) {
+    return CannotListen(path, "another process listens there; end it, or choose another path");
+  }
+  return CannotListen(path,
+                      absl::StrCat("there is a socket, and whether a process listens at it is "
+                                   "unknown: ",
+                                   std::strerror(error)));
 }
 
 // Removes a file that a process left which was killed.
@@ -92,9 +99,7 @@ absl::Status MakeRoom(const std::string& path) {
         absl::StrCat("cannot listen on ", kScheme, path,
                      ": there is a file that is no socket; remove it, or choose another path"));
   }
-  if (SomebodyListens(path)) {
-    return CannotListen(path, "another process listens there; end it, or choose another path");
-  }
+  if (absl::Status left = CheckLeft(path); !left.ok()) return left;
   return unlink(path.c_str()) == 0 ? absl::OkStatus() : CannotListen(path, std::strerror(errno));
 }
 
