@@ -60,7 +60,8 @@ ABSL_FLAG(
     "HOST:PORT or unix:PATH of attention workers, separated by commas, over which requests are "
     "spread; each has expert workers of its own. Empty: attention runs in this process.");
 ABSL_FLAG(std::string, attention_workers_file, "",
-          "File with HOST:PORT of an attention worker on each line, beside --attention_workers or "
+          "File with HOST:PORT or unix:PATH of an attention worker on each line, beside "
+          "--attention_workers or "
           "in its place; read again when it changes. Workers appear and leave without a restart.");
 ABSL_FLAG(double, attention_timeout_s, 300,
           "Seconds after which an attention worker that does not answer is given up; its requests "

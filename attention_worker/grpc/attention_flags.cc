@@ -27,7 +27,8 @@ ABSL_FLAG(
     "that resolves to several addresses stands for a worker at each; names are resolved again "
     "every few seconds.");
 ABSL_FLAG(std::string, expert_workers_file, "",
-          "File with HOST:PORT of an expert worker on each line, beside --expert_workers or in its "
+          "File with HOST:PORT or unix:PATH of an expert worker on each line, beside "
+          "--expert_workers or in its "
           "place; read again when it changes. Workers appear and leave without a restart.");
 ABSL_FLAG(bool, experts_in_process, false, "Host all experts in this process; no expert workers.");
 ABSL_FLAG(

@@ -18,6 +18,12 @@ absl::Status ShuttingDown() {
 
 uint32_t Unsigned(int value) { return static_cast<uint32_t>(value); }
 
+// For logs and messages. A Unix socket's peer has no address.
+std::string PeerOf(const grpc::ServerContext& context) {
+  const std::string peer = context.peer();
+  return peer == "unix:" ? "this machine, by a Unix socket" : peer;
+}
+
 }  // namespace
 
 AttentionService::AttentionService(AttentionClient* worker, AttentionIdentity identity)
@@ -31,7 +37,7 @@ std::vector<LoopMethod> AttentionService::Methods() {
       UnaryMethod<v1::DescribeAttentionWorkerRequest, v1::DescribeAttentionWorkerResponse>(
           service + "/Describe",
           [this](const v1::DescribeAttentionWorkerRequest&) { return Describe(); }),
-      {service + "/Run", [this](grpc::ServerContext* context) { return Run(context->peer()); }}};
+      {service + "/Run", [this](grpc::ServerContext* context) { return Run(PeerOf(*context)); }}};
 }
 
 v1::DescribeAttentionWorkerResponse AttentionService::Describe() const {

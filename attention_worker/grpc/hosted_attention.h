@@ -40,7 +40,7 @@ struct HostedAttentionOptions {
   // coordinator's messages, before they sleep; zero: they sleep at once.
   absl::Duration answer_spin;
   // Otherwise, one of these at least.
-  std::vector<std::string> expert_workers;  // HOST:PORT
+  std::vector<std::string> expert_workers;  // HOST:PORT or unix:PATH
   std::string expert_workers_file;          // "": none
   TlsClient expert_tls;                     // towards them
 };

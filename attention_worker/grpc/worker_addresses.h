@@ -19,7 +19,7 @@ using ResolveFunction =
 using ListFunction = std::function<std::vector<std::string>()>;
 
 struct WorkerAddressOptions {
-  std::vector<std::string> targets;  // HOST:PORT; each may resolve to several workers
+  std::vector<std::string> targets;  // HOST:PORT or unix:PATH; each may resolve to several workers
   ListFunction listed;               // more of them, which come and go; null: none
   ResolveFunction resolve;
   absl::Duration list_interval = absl::Seconds(1);

@@ -24,8 +24,9 @@ int64_t Nanoseconds(const timespec& time) {
 }
 
 absl::Status FileError(int error, const std::string& name) {
-  const std::string message = absl::StrCat(name, ": ", std::strerror(error),
-                                           "; expected a file with HOST:PORT on each line");
+  const std::string message =
+      absl::StrCat(name, ": ", std::strerror(error),
+                   "; expected a file with HOST:PORT or unix:PATH on each line");
   if (error == ENOENT) return absl::NotFoundError(message);
   if (error == EACCES) return absl::PermissionDeniedError(message);
   return absl::UnavailableError(message);
@@ -51,7 +52,7 @@ absl::StatusOr<std::vector<std::string>> ParseWorkerFile(const std::string& text
   }
   if (targets.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(name, " names no worker; expected HOST:PORT on each line"));
+        absl::StrCat(name, " names no worker; expected HOST:PORT or unix:PATH on each line"));
   }
   return targets;
 }

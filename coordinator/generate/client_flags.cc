@@ -72,7 +72,8 @@ absl::StatusOr<ApiClient> ApiClientFromFlags(const std::string& target) {
   client.token = *std::move(token);
   if (client.tls.identity == nullptr && !absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback)) {
     const absl::StatusOr<bool> stays = StaysOnThisMachine(target);
-    if (!stays.ok() || !*stays) {
+    if (!stays.ok()) return stays.status();
+    if (!*stays) {
       return absl::FailedPreconditionError(absl::StrCat(
           "--api_token_file: the token would go to ", target,
           " in plaintext: expected --tls or --tls_ca, or --allow_plaintext_beyond_loopback on a "

@@ -24,8 +24,10 @@
 #include "coordinator/tramontanectl/plan_command.h"
 #include "model/log.h"
 #include "proto/placement.grpc.pb.h"
+#include "proto/serving/host_port.h"
 #include "proto/serving/process.h"
 #include "proto/serving/tls_client.h"
+#include "proto/serving/unix_socket.h"
 #include "proto/wire/status.h"
 
 ABSL_FLAG(
@@ -67,9 +69,15 @@ int ShowPlacement(const std::string& target, const ApiClient& client) {
     worker_tls.server_name = name;
   }
   const v1::GetPlacementResponse asked = processes.front().placement;
+  const absl::StatusOr<bool> target_is_here = StaysOnThisMachine(target);
+  if (!target_is_here.ok()) return ExitWith(target_is_here.status());
   for (const v1::PlacedAttentionWorker& worker : asked.attention_workers()) {
     if (worker.state() != v1::PLACED_WORKER_STATE_SERVING &&
         worker.state() != v1::PLACED_WORKER_STATE_DRAINING) {
+      continue;
+    }
+    if (IsUnixAddress(worker.address()) && !*target_is_here) {
+      processes.push_back({worker.address(), "a socket of another machine: ask there", {}});
       continue;
     }
     processes.push_back(Ask(worker.address(), worker_tls, ""));

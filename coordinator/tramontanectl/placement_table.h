@@ -11,7 +11,7 @@ namespace tramontane {
 
 // What one process answered.
 struct ProcessPlacement {
-  std::string address;  // "HOST:PORT", of whom was asked
+  std::string address;  // of whom was asked
   std::string error;    // why there is no answer; empty where there is one
   v1::GetPlacementResponse placement;
 };

@@ -31,7 +31,8 @@ class ConnectionAcceptor {
   int listener_fd() const { return listener_fd_; }
   // Once. `on_connection` owns the descriptor that it is given; it is called from one thread. A
   // connection that would leave the process less than a reserve of descriptors (an eighth of its
-  // limit, at most 64) is closed at once.
+  // limit, at most 64) is closed at once. Where there is none at all, peers wait in the backlog;
+  // those that a Unix socket's has no room for are refused.
   void Start(std::function<void(int fd)> on_connection);
   // Accepts no more; returns when on_connection is not running.
   void Stop();

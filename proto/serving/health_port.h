@@ -19,7 +19,7 @@ class HealthPort {
  public:
   static constexpr char kLive[] = "live";
 
-  // At `address`, "HOST:PORT"; "" serves nothing. Fails as Listener::Start does.
+  // At `address`, HOST:PORT or unix:PATH; "" serves nothing. Fails as Listener::Start does.
   static absl::StatusOr<std::unique_ptr<HealthPort>> Start(const std::string& address,
                                                            bool allow_plaintext_beyond_loopback);
   // At --health_listen.

@@ -15,18 +15,17 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 
 namespace tramontane {
 namespace {
 
 constexpr absl::string_view kScheme = "unix:";
-constexpr absl::string_view kLiteral = "/._-+=@~:";  // beside letters and digits
+constexpr absl::string_view kLiteral = "/._-+=@~";  // beside letters and digits
 constexpr size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
-// For the lock that starting servers hold for a moment.
-constexpr absl::Duration kLockTimeout = absl::Seconds(5);
-constexpr absl::Duration kLockPause = absl::Milliseconds(5);
+constexpr absl::string_view kAnother =
+    "another process listens there; end it, or choose another path";
+constexpr absl::string_view kLockSuffix = ".lock";
+constexpr int kLockAttempts = 100;  // each finds a lock file that has just been removed
 
 absl::Status CannotListen(const std::string& path, absl::string_view why) {
   return absl::UnavailableError(absl::StrCat("cannot listen on ", kScheme, path, ": ", why));
@@ -39,35 +38,28 @@ sockaddr_un SocketAddress(const std::string& path) {
   return address;
 }
 
-// Lets one process at a time see whose a file is and put its own there.
-class DirectoryLock {
- public:
-  explicit DirectoryLock(const std::string& path) {
-    const size_t slash = path.rfind('/');
-    const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-    fd_ = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const absl::Time end = absl::Now() + kLockTimeout;
-    while (fd_ >= 0 && !locked_) {
-      locked_ = flock(fd_, LOCK_EX | LOCK_NB) == 0;
-      if (locked_ || errno != EWOULDBLOCK || absl::Now() >= end) break;
-      absl::SleepFor(kLockPause);
+// The file beside a socket that its process has locked as long as it listens; -1 and errno where it
+// cannot be had, EWOULDBLOCK where another process has it.
+int LockFile(const std::string& path) {
+  for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) return -1;
+    struct stat opened = {};
+    struct stat there = {};
+    const bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &opened) == 0;
+    const int error = errno;
+    // The one before may have removed it between the two calls.
+    if (locked && stat(path.c_str(), &there) == 0 && opened.st_dev == there.st_dev &&
+        opened.st_ino == there.st_ino) {
+      return fd;
     }
-    error_ = errno;
+    close(fd);
+    errno = error;
+    if (!locked) return -1;
   }
-  ~DirectoryLock() {
-    if (fd_ >= 0) close(fd_);
-  }
-  DirectoryLock(const DirectoryLock&) = delete;
-  DirectoryLock& operator=(const DirectoryLock&) = delete;
-
-  bool locked() const { return locked_; }
-  int error() const { return error_; }
-
- private:
-  int fd_ = -1;
-  bool locked_ = false;
-  int error_ = 0;
-};
+  errno = EWOULDBLOCK;
+  return -1;
+}
 
 // Why the socket at `path` is not to be replaced; OK where nobody listens there.
 absl::Status CheckLeft(const std::string& path) {
@@ -77,11 +69,9 @@ absl::Status CheckLeft(const std::string& path) {
   const int error =
       connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
   close(fd);
-  if (error == ECONNREFUSED) return absl::OkStatus();
+  if (error == ECONNREFUSED || error == ENOENT) return absl::OkStatus();
   // EAGAIN: so many wait already.
-  if (error == 0 || error == EAGAIN) {
-    return CannotListen(path, "another process listens there; end it, or choose another path");
-  }
+  if (error == 0 || error == EAGAIN) return CannotListen(path, kAnother);
   return CannotListen(path,
                       absl::StrCat("there is a socket, and whether a process listens at it is "
                                    "unknown: ",
@@ -100,7 +90,8 @@ absl::Status MakeRoom(const std::string& path) {
                      ": there is a file that is no socket; remove it, or choose another path"));
   }
   if (absl::Status left = CheckLeft(path); !left.ok()) return left;
-  return unlink(path.c_str()) == 0 ? absl::OkStatus() : CannotListen(path, std::strerror(errno));
+  if (unlink(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  return CannotListen(path, std::strerror(errno));
 }
 
 }  // namespace
@@ -113,11 +104,12 @@ absl::StatusOr<std::string> ParseUnixAddress(absl::string_view address) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
            kLiteral.find(c) != absl::string_view::npos;
   };
-  if (!IsUnixAddress(address) || path.empty() || path.back() == '/' ||
-      !std::all_of(path.begin(), path.end(), literal)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", address, "\" is not unix:PATH with a path of letters, digits and ",
-                     kLiteral, "; write, for example, unix:/run/tramontane/worker_0.sock"));
+  // gRPC takes what follows two slashes for a host.
+  if (!IsUnixAddress(address) || path.empty() || path.front() != '/' || path.back() == '/' ||
+      absl::StartsWith(path, "//") || !std::all_of(path.begin(), path.end(), literal)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", address, "\" is not unix:PATH with an absolute path of letters, digits and ",
+        kLiteral, "; write, for example, unix:/run/tramontane/worker_0.sock"));
   }
   if (path.size() > kMaxPathBytes) {
     return absl::InvalidArgumentError(absl::StrCat("\"", address, "\" has a path of ", path.size(),
@@ -130,29 +122,34 @@ absl::StatusOr<std::string> ParseUnixAddress(absl::string_view address) {
 absl::StatusOr<std::unique_ptr<UnixSocketFile>> UnixSocketFile::Listen(int fd,
                                                                        const std::string& path,
                                                                        int backlog) {
-  const DirectoryLock lock(path);
-  if (!lock.locked()) {
-    return CannotListen(
-        path, absl::StrCat("its directory cannot be locked: ", std::strerror(lock.error())));
+  const std::string lock_path = absl::StrCat(path, kLockSuffix);
+  const int lock_fd = LockFile(lock_path);
+  if (lock_fd < 0) {
+    return errno == EWOULDBLOCK
+               ? CannotListen(path, kAnother)
+               : CannotListen(path, absl::StrCat(lock_path, ": ", std::strerror(errno)));
   }
+  std::unique_ptr<UnixSocketFile> file(new UnixSocketFile(path, lock_fd));
   if (absl::Status room = MakeRoom(path); !room.ok()) return room;
   const sockaddr_un address = SocketAddress(path);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  struct stat made = {};
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      stat(path.c_str(), &made) != 0) {
     return CannotListen(path, std::strerror(errno));
   }
-  struct stat made = {};
-  if (stat(path.c_str(), &made) != 0) return CannotListen(path, std::strerror(errno));
-  std::unique_ptr<UnixSocketFile> file(new UnixSocketFile(path, made.st_dev, made.st_ino));
+  file->device_ = made.st_dev;
+  file->inode_ = made.st_ino;
   if (listen(fd, backlog) != 0) return CannotListen(path, std::strerror(errno));
   return file;
 }
 
 UnixSocketFile::~UnixSocketFile() {
-  const DirectoryLock lock(path_);
   struct stat found = {};
   if (lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_) {
     unlink(path_.c_str());
   }
+  unlink(absl::StrCat(path_, kLockSuffix).c_str());
+  close(lock_fd_);
 }
 
 }  // namespace tramontane

@@ -17,16 +17,18 @@ namespace tramontane {
 // Whether an address begins with "unix:", as gRPC's do.
 bool IsUnixAddress(absl::string_view address);
 
-// The PATH. INVALID_ARGUMENT naming the address where it is not unix:PATH, or where PATH is longer
-// than a socket's may be or has a character that a list of workers or gRPC would not take for
-// itself.
+// The PATH, which is absolute, as every process has a working directory of its own.
+// INVALID_ARGUMENT naming the address where it is not unix:PATH, or where PATH is longer than a
+// socket's may be or has a character that a list of workers or gRPC would not take for itself.
 absl::StatusOr<std::string> ParseUnixAddress(absl::string_view address);
 
-// The file of a socket that listens. Its end removes the file, unless another's is there by then.
+// The file of a socket that listens, and beside it PATH.lock, which a process keeps locked as long
+// as it listens. Its end removes both, but not a socket that another program has put there since.
+// Thread-compatible. On a local file system: others may not tell whether a process lives.
 class UnixSocketFile {
  public:
   // Binds `fd`, an unbound Unix stream socket, to a new file at `path`, and listens. Who may write
-  // the file may connect, so the umask decides. A file that is there because its process was killed
+  // the socket may connect, so the umask decides. One that is there because its process was killed
   // is replaced. FAILED_PRECONDITION where there is a file that is no socket, UNAVAILABLE where a
   // process listens at it, or for the system's reason.
   static absl::StatusOr<std::unique_ptr<UnixSocketFile>> Listen(int fd, const std::string& path,
@@ -36,12 +38,12 @@ class UnixSocketFile {
   UnixSocketFile& operator=(const UnixSocketFile&) = delete;
 
  private:
-  UnixSocketFile(std::string path, dev_t device, ino_t inode)
-      : path_(std::move(path)), device_(device), inode_(inode) {}
+  UnixSocketFile(std::string path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}
 
   const std::string path_;
-  const dev_t device_;
-  const ino_t inode_;
+  const int lock_fd_;
+  dev_t device_ = 0;  // of the socket
+  ino_t inode_ = 0;
 };
 
 }  // namespace tramontane

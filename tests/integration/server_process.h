@@ -64,7 +64,7 @@ class ChildProcess {
 // its own that of the metrics.
 struct ServerProcess {
   std::unique_ptr<ChildProcess> process;
-  std::string address;          // HOST:PORT of the RPC listener
+  std::string address;          // of the RPC listener
   std::string metrics_address;  // HOST:PORT of the Prometheus endpoint
 };
 

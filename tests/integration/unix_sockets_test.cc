@@ -56,6 +56,7 @@ TEST_F(UnixSocketsTest, TokensAreThoseOfOneProcessAlsoAfterAWorkerWasKilled) {
   ASSERT_TRUE(expert_worker.process->Wait(absl::Minutes(1)).ok());
   EXPECT_TRUE(std::filesystem::is_socket(directory_.path() + "/experts"));
   expert_worker = Start("expert_worker", "experts", "--experts=all");
+  ASSERT_TRUE(AwaitServing(coordinator.address, true, absl::Minutes(1)).ok());
   EXPECT_EQ(TokensOf(coordinator.address), expected);
 }
 

@@ -1,8 +1,9 @@
 #include "proto/serving/unix_socket.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,7 +26,7 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(UnixAddressTest, IsAPathAfterTheScheme) {
-  for (const char* path : {"/run/a/worker_0.sock", "a.sock", "./a-b@c=d+e~f:8"}) {
+  for (const char* path : {"/run/a/worker_0.sock", "/a-b@c=d+e~f"}) {
     const auto parsed = ParseUnixAddress(std::string("unix:") + path);
     ASSERT_TRUE(parsed.ok()) << parsed.status();
     EXPECT_EQ(*parsed, path);
@@ -33,8 +34,9 @@ TEST(UnixAddressTest, IsAPathAfterTheScheme) {
 }
 
 TEST(UnixAddressTest, RefusesWhatListsOrGrpcWouldReadOtherwise) {
-  for (const char* address : {"", "unix", "unix:", "/a", "127.0.0.1:1", "unix:/a/", "unix:/a b",
-                              "unix:/a,b", "unix:/a%20", "unix:/a?b", "unix:/a#b"}) {
+  for (const char* address :
+       {"", "unix", "unix:", "/a", "127.0.0.1:1", "unix:a", "unix:./a", "unix://a/b", "unix:///a",
+        "unix:/a/", "unix:/a b", "unix:/a,b", "unix:/a%20", "unix:/a?b", "unix:/a#b"}) {
     const absl::Status refused = ParseUnixAddress(address).status();
     EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument) << address;
     EXPECT_THAT(std::string(refused.message()), HasSubstr("write, for example, unix:/")) << address;
@@ -71,12 +73,17 @@ class UnixSocketTest : public testing::Test {
     }
     close(fd);
     std::filesystem::rename(kept, path_);
+    std::ofstream(path_ + ".lock").close();
   }
-  bool Connects() const {
-    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un Address() const {
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    return address;
+  }
+  bool Connects() const {
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    const sockaddr_un address = Address();
     const bool connected =
         connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
     close(fd);
@@ -99,7 +106,7 @@ TEST_F(UnixSocketTest, ConnectionsAreHandedOnAndTheFileGoesAtTheEnd) {
   EXPECT_TRUE(Connects());
   while (accepted == 0) std::this_thread::yield();
   acceptor->reset();
-  EXPECT_FALSE(std::filesystem::exists(path_));
+  EXPECT_TRUE(std::filesystem::is_empty(directory_));
 }
 
 TEST_F(UnixSocketTest, TheUmaskSaysWhoMayConnect) {
@@ -130,6 +137,18 @@ TEST_F(UnixSocketTest, OneThatListensKeepsItsFile) {
   EXPECT_TRUE(Connects());
 }
 
+TEST_F(UnixSocketTest, OneThatHasTheLockListensOrIsAboutTo) {
+  LeaveAFile();
+  const int fd = open((path_ + ".lock").c_str(), O_RDWR);
+  ASSERT_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
+  const absl::Status second = Listen().status();
+  EXPECT_EQ(second.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.message()), HasSubstr("another process listens there"));
+  EXPECT_TRUE(std::filesystem::is_socket(path_));
+  close(fd);
+  EXPECT_TRUE(Listen().ok());
+}
+
 TEST_F(UnixSocketTest, OtherFilesAreLeftAlone) {
   std::ofstream(path_) << "a letter";
   const absl::Status refused = Listen().status();
@@ -144,18 +163,30 @@ TEST_F(UnixSocketTest, ADirectoryThatIsNotThereIsUnavailable) {
   EXPECT_THAT(std::string(refused.message()), HasSubstr("No such file or directory"));
 }
 
-TEST_F(UnixSocketTest, AnothersFileStaysAtTheEnd) {
-  auto first = Listen();
-  ASSERT_TRUE(first.ok()) << first.status();
+TEST_F(UnixSocketTest, AnotherProgramsSocketStaysAtTheEnd) {
+  auto acceptor = Listen();
+  ASSERT_TRUE(acceptor.ok()) << acceptor.status();
   std::filesystem::remove(path_);
-  const auto second = Listen();
-  ASSERT_TRUE(second.ok()) << second.status();
-  first->reset();
+  const int other = socket(AF_UNIX, SOCK_STREAM, 0);
+  const sockaddr_un address = Address();
+  ASSERT_EQ(bind(other, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  acceptor->reset();
+  EXPECT_TRUE(std::filesystem::is_socket(path_));
+  close(other);
+}
+
+TEST_F(UnixSocketTest, AnotherProgramsSocketIsNotReplacedWhileItListens) {
+  const int other = socket(AF_UNIX, SOCK_STREAM, 0);
+  const sockaddr_un address = Address();
+  ASSERT_EQ(bind(other, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(other, 1), 0);
+  EXPECT_EQ(Listen().status().code(), absl::StatusCode::kUnavailable);
   EXPECT_TRUE(Connects());
+  close(other);
 }
 
 TEST_F(UnixSocketTest, OfManyThatStartAtOnceOneListens) {
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 300; ++round) {
     LeaveAFile();
     std::atomic<int> listening = 0;
     std::atomic<int> done = 0;
