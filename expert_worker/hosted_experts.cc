@@ -124,10 +124,13 @@ absl::StatusOr<std::unique_ptr<HostedExperts>> HostedExperts::Load(
 absl::Status HostedExperts::WarmUp(const PackedExpert& expert) const {
   const size_t row_bytes =
       static_cast<size_t>(config().hidden_size) * DTypeSize(backend_->compute_dtype());
-  const absl::StatusOr<Buffer> rows = backend_->AllocateShared(2 * row_bytes);
-  if (!rows.ok()) return rows.status();
-  const std::byte* const input = rows->bytes();
-  const ExpertRows group = {&expert, {&input, 1}, rows->bytes() + row_bytes};
+  // Like a batch's: what comes from a client lies in memory of the host's, what goes there does
+  // not.
+  const std::vector<std::byte> row(row_bytes);
+  const std::byte* const input = row.data();
+  const absl::StatusOr<Buffer> output = backend_->AllocateShared(row_bytes);
+  if (!output.ok()) return output.status();
+  const ExpertRows group = {&expert, {&input, 1}, output->bytes()};
   backend_->ExpertFfn({{&group, 1}});
   return backend_->Finish();
 }

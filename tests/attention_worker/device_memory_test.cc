@@ -3,13 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "attention_worker/attention_weights.h"
 #include "attention_worker/kv_cache/kv_cache.h"
 #include "expert_worker/hosted_experts.h"
+#include "kernels/expert_ffn.h"
 #include "tests/attention_worker/model_under_test.h"
 
-void EmulatedLimitMemory(size_t max_bytes);  // of tests/kernels/cuda_emulation
+// Of tests/kernels/cuda_emulation.
+void EmulatedLimitMemory(size_t max_bytes);
+int EmulatedNumAllocations();
 
 namespace tramontane {
 namespace {
@@ -44,6 +48,28 @@ TEST_F(DeviceMemoryTest, ExpertsThatDoNotFitAreRefusedBeforeTheyAreLoaded) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr(" experts, found 1000; "), HasSubstr("--experts")));
+}
+
+// Where pinned memory is limited, a first batch that asks for it would be the end of the process.
+TEST_F(DeviceMemoryTest, ABatchTakesNoMemoryThatItsExpertsDidNotTakeWhenTheyWereLoaded) {
+  const MixtralConfig& config = checkpoint_->config();
+  const auto all = ExpertSet::Parse("all", config.num_layers, config.num_experts);
+  ASSERT_TRUE(all.ok());
+  const auto hosted = HostedExperts::Load(checkpoint_, *all, backend_.get());
+  ASSERT_TRUE(hosted.ok()) << hosted.status();
+  constexpr size_t kRows = 40;
+  const size_t row_bytes =
+      static_cast<size_t>(config.hidden_size) * DTypeSize(backend_->compute_dtype());
+  const std::vector<std::byte> input(kRows * row_bytes);
+  const auto output = backend_->AllocateShared(kRows * row_bytes);
+  ASSERT_TRUE(output.ok()) << output.status();
+  const int after_load = EmulatedNumAllocations();
+  std::vector<const std::byte*> rows;
+  for (size_t i = 0; i < kRows; ++i) rows.push_back(input.data() + i * row_bytes);
+  const ExpertRows group = {(*hosted)->Find(0, 0), rows, output->bytes()};
+  backend_->ExpertFfn({{&group, 1}});
+  ASSERT_TRUE(backend_->Finish().ok());
+  EXPECT_EQ(EmulatedNumAllocations(), after_load);
 }
 
 TEST_F(DeviceMemoryTest, AttentionThatDoesNotFitIsRefusedBeforeItIsLoaded) {
