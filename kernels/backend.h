@@ -56,8 +56,9 @@ class Backend {
   virtual DType compute_dtype() const = 0;
   // Whether the host may touch what `Allocate` gives; then operations run within their calls.
   virtual bool host_sees_memory() const { return true; }
-  // Bytes that `Allocate` can still give; absent: whatever memory the host has.
-  virtual std::optional<int64_t> FreeBytes() { return std::nullopt; }
+  // Bytes that `Allocate` can still give; absent: whatever memory the host has. INTERNAL where the
+  // device does not say; it has `failed` then.
+  virtual absl::StatusOr<std::optional<int64_t>> FreeBytes() { return std::nullopt; }
 
   // Memory that operations reach fastest. The host touches none of it where the operations run on a
   // device; there, `Copy` fills it. RESOURCE_EXHAUSTED where there is not enough.

@@ -28,9 +28,10 @@ absl::Status CheckOptions(const KvCacheOptions& options) {
 }
 
 // Of the device, or of this machine.
-int64_t AvailableBytes(Backend& backend) {
-  const std::optional<int64_t> of_device = backend.FreeBytes();
-  return of_device.has_value() ? *of_device : AvailableMemoryBytes();
+absl::StatusOr<int64_t> AvailableBytes(Backend& backend) {
+  const absl::StatusOr<std::optional<int64_t>> of_device = backend.FreeBytes();
+  if (!of_device.ok()) return of_device.status();
+  return of_device->has_value() ? **of_device : AvailableMemoryBytes();
 }
 
 absl::Status TooLittleMemory(int64_t tokens, int64_t bytes_per_token, int64_t available) {
@@ -62,7 +63,9 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const MixtralConfig& co
                                                          Backend* backend) {
   const absl::Status valid = CheckOptions(options);
   if (!valid.ok()) return valid;
-  const int64_t available = AvailableBytes(*backend);
+  const absl::StatusOr<int64_t> bytes = AvailableBytes(*backend);
+  if (!bytes.ok()) return bytes.status();
+  const int64_t available = *bytes;
   const int64_t bytes_per_token = KvBytesPerToken(config, options.dtype);
   const int64_t wanted = options.capacity_tokens > 0
                              ? options.capacity_tokens

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/memory.h"
@@ -65,11 +66,14 @@ class CudaBackend final : public Backend {
   std::string_view name() const override { return name_; }
   DType compute_dtype() const override { return context_.compute_dtype; }
   bool host_sees_memory() const override { return false; }
-  std::optional<int64_t> FreeBytes() override {
+  absl::StatusOr<std::optional<int64_t>> FreeBytes() override {
     context_.Use();
     size_t free_bytes = 0, total_bytes = 0;
-    if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) (void)cudaGetLastError();
-    return static_cast<int64_t>(free_bytes);
+    const cudaError_t error = cudaMemGetInfo(&free_bytes, &total_bytes);
+    if (error == cudaSuccess) return static_cast<int64_t>(free_bytes);
+    (void)cudaGetLastError();
+    failed_ = true;
+    return Lost("asking for its free memory", error);
   }
 
   absl::StatusOr<Buffer> Allocate(size_t num_bytes) override {
@@ -86,14 +90,7 @@ class CudaBackend final : public Backend {
     context_.Finish();
     if (!context_.failed()) return absl::OkStatus();
     failed_ = true;
-    return absl::InternalError(absl::StrCat(
-        "CUDA device ", context_.device, ": ", context_.failed_call(), ": ",
-        cudaGetErrorString(context_.error()),
-        context_.error() == cudaErrorMemoryAllocation
-            ? "; leave more device memory free: host fewer experts on it or hold fewer tokens in "
-              "its KV cache"
-            : "; nothing more is computed on it: restart this process, and look at the device's "
-              "health if it happens again"));
+    return Lost(context_.failed_call(), context_.error());
   }
 
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const TensorView> stacked) override {
@@ -147,6 +144,16 @@ class CudaBackend final : public Backend {
 
  private:
   // A device that was lost while nothing ran may be asked for memory before anything else.
+  absl::Status Lost(const char* call, cudaError_t error) const {
+    return absl::InternalError(absl::StrCat(
+        "CUDA device ", context_.device, ": ", call, ": ", cudaGetErrorString(error),
+        error == cudaErrorMemoryAllocation
+            ? "; leave more device memory free: host fewer experts on it or hold fewer tokens in "
+              "its KV cache"
+            : "; nothing more is computed on it: restart this process, and look at the device's "
+              "health if it happens again"));
+  }
+
   absl::StatusOr<Buffer> Noted(absl::StatusOr<Buffer> allocated) {
     if (absl::IsInternal(allocated.status())) failed_ = true;
     return allocated;

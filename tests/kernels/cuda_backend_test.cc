@@ -92,11 +92,13 @@ TEST_F(CudaBackendTest, BothKindsOfMemoryStartAsZerosAndCopyEitherWay) {
 TEST_F(CudaBackendTest, TheHostIsToldHowMuchOfTheDevicesMemoryIsFree) {
   EXPECT_FALSE(backend_->host_sees_memory());
   const auto before = backend_->FreeBytes();
-  ASSERT_TRUE(before.has_value());
-  EXPECT_GT(*before, 0);
+  ASSERT_TRUE(before.ok() && before->has_value());
+  EXPECT_GT(**before, 0);
   const auto own = backend_->Allocate(size_t{64} << 20);
   ASSERT_TRUE(own.ok());
-  EXPECT_LT(*backend_->FreeBytes(), *before);
+  const auto after = backend_->FreeBytes();
+  ASSERT_TRUE(after.ok() && after->has_value());
+  EXPECT_LT(**after, **before);
 }
 
 TEST_F(CudaBackendTest, NothingIsAnEmptyBuffer) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/free_memory.h"
 #include "kernels/rms_norm.h"
 #include "tests/kernels/test_tensors.h"
 
@@ -110,6 +111,20 @@ TEST_F(EmulatedMachineTest, ADeviceThatIsLostWhileNothingRunsIsNoticedByWhoAsksF
   }
 }
 
+TEST_F(EmulatedMachineTest, ALostDeviceIsNotOneWithoutMemory) {
+  const auto backend = CreateCudaBackend({});
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  EXPECT_TRUE(CheckFreeBytes(**backend, 1, "a test", "nothing").ok());
+  EmulatedMachine machine;
+  machine.allocation_error = cudaErrorLaunchFailure;
+  EmulateMachine(machine);
+  const absl::Status status = CheckFreeBytes(**backend, 1, "a test", "nothing");
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("CUDA device 0: asking for its free memory"));
+  EXPECT_TRUE((*backend)->failed());
+}
+
 TEST_F(EmulatedMachineTest, ADeviceThatIsNotThereIsAnInvalidArgument) {
   EXPECT_EQ(Create(1).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Create(-1).code(), absl::StatusCode::kInvalidArgument);
@@ -165,7 +180,9 @@ TEST_F(EmulatedMachineTest, MemoryThatIsGivenBackIsGivenAgain) {
     }
     std::swap(buffers[0], buffers[static_cast<size_t>(round) % 3]);  // freed in any order
   }
-  EXPECT_EQ((*backend)->FreeBytes(), int64_t{1} << 20);
+  const auto free_bytes = (*backend)->FreeBytes();
+  ASSERT_TRUE(free_bytes.ok());
+  EXPECT_EQ(*free_bytes, int64_t{1} << 20);
 }
 
 // Norms of rows that grow by one each time, by two backends in a thread each.

@@ -148,6 +148,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyK
 
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   const LockedMachine machine;
+  if (machine->properties.allocation_error == cudaErrorLaunchFailure) return cudaErrorLaunchFailure;
   const size_t allocated = machine->arena.allocated();
   *free_bytes = allocated < machine->max_bytes ? machine->max_bytes - allocated : 0;
   *total_bytes = kMemoryBytes;

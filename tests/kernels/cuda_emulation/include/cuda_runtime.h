@@ -147,7 +147,8 @@ struct EmulatedMachine {
   int major = 9, minor = 0;
   int driver = 13000;
   cudaError_t count_error = cudaSuccess;
-  cudaError_t allocation_error = cudaSuccess;  // of all allocations
+  cudaError_t allocation_error =
+      cudaSuccess;  // of all allocations; a launch failure, of all calls about memory
 };
 void EmulateMachine(const EmulatedMachine& machine);
 
