@@ -57,7 +57,7 @@ struct GenerationPlan {
   bool logprobs = false;
   int top_logprobs = 0;
   bool prompt_logprobs = false;
-  bool routing = false;  // of the prompt too, in completion 0
+  int routing_choices = 0;  // num_layers * top_k, of the prompt too in completion 0; 0: no routing
 };
 
 // The plan of one of the completions of `request`: with a seed of its own, and without details of

@@ -14,19 +14,23 @@ namespace {
 // A prompt's details go out in outputs of at most so many tokens, so that no message grows large.
 constexpr int kPromptTokensPerOutput = 512;
 
-absl::Status CheckResult(const SequenceChunk& chunk, const ChunkResult& result) {
+// `routing_choices` of each row.
+absl::Status CheckResult(const SequenceChunk& chunk, int routing_choices,
+                         const ChunkResult& result) {
   const auto num_targets = std::count_if(
       chunk.target_token_ids.begin(), chunk.target_token_ids.end(), [](int id) { return id >= 0; });
+  const size_t num_choices = chunk.token_ids.size() * static_cast<size_t>(routing_choices);
   if (result.id == chunk.id && result.sampled.has_value() == chunk.sample &&
       result.targets.size() == static_cast<size_t>(num_targets) &&
-      result.routing.expert_ids.size() % chunk.token_ids.size() == 0 &&
-      result.routing.expert_ids.size() == result.routing.gating_weights.size()) {
+      result.routing.expert_ids.size() == num_choices &&
+      result.routing.gating_weights.size() == num_choices) {
     return absl::OkStatus();
   }
   return absl::InternalError(absl::StrCat(
       "the attention worker's answer does not fit the chunk of sequence ", chunk.id, " with ",
-      chunk.token_ids.size(), " rows: expected ", num_targets, " log-probabilities, found ",
-      result.targets.size(), " and ", result.routing.expert_ids.size(), " expert ids"));
+      chunk.token_ids.size(), " rows: expected ", num_targets, " log-probabilities and ",
+      num_choices, " expert ids with as many weights, found ", result.targets.size(), ", ",
+      result.routing.expert_ids.size(), " and ", result.routing.gating_weights.size()));
 }
 
 // Rows [begin, end) of a routing of `num_rows` rows.
@@ -66,7 +70,7 @@ SequenceSpec Sequence::Spec() const {
   spec.max_total_tokens = prompt_tokens_ + plan_.max_tokens;
   spec.num_top_logprobs = plan_.top_logprobs;
   spec.want_logprobs = plan_.logprobs;
-  spec.want_routing = plan_.routing;
+  spec.want_routing = plan_.routing_choices > 0;
   spec.token_ids = token_ids_;
   // The last row yields the next token; and a row whose details are wanted has to run for them.
   spec.max_cached_tokens = std::min(FirstWantedRow(), num_tokens() - 1);
@@ -74,9 +78,9 @@ SequenceSpec Sequence::Spec() const {
 }
 
 int Sequence::FirstWantedRow() const {
-  const bool of_prompt = tells_of_prompt() && (plan_.prompt_logprobs || plan_.routing);
+  const bool of_prompt = tells_of_prompt() && (plan_.prompt_logprobs || plan_.routing_choices > 0);
   if (of_prompt && rows_streamed_ < prompt_tokens_) return rows_streamed_;
-  return plan_.routing ? std::max(rows_streamed_, prompt_tokens_) : num_tokens();
+  return plan_.routing_choices > 0 ? std::max(rows_streamed_, prompt_tokens_) : num_tokens();
 }
 
 void Sequence::OnAdmitted(int cached) {
@@ -108,14 +112,14 @@ void Sequence::MarkStarted(absl::Time now) {
 }
 
 absl::Status Sequence::Consume(const SequenceChunk& chunk, ChunkResult result, absl::Time now) {
-  const absl::Status fits = CheckResult(chunk, result);
+  const absl::Status fits = CheckResult(chunk, plan_.routing_choices, result);
   if (!fits.ok()) return fits;
   const int end = rows_run_ + static_cast<int>(chunk.token_ids.size());
   if (rows_streamed_ < std::min(end, prompt_tokens_)) {
     StreamPrompt(chunk, std::min(end, prompt_tokens_), result);
   }
   GenerationOutput output;
-  if (end > rows_streamed_ && end > prompt_tokens_ && plan_.routing) {
+  if (end > rows_streamed_ && end > prompt_tokens_ && plan_.routing_choices > 0) {
     output.routing = RoutingOfRows(result.routing, chunk.token_ids.size(),
                                    static_cast<size_t>(rows_streamed_ - rows_run_),
                                    static_cast<size_t>(end - rows_run_));
@@ -160,7 +164,7 @@ void Sequence::StreamPrompt(const SequenceChunk& chunk, int end, ChunkResult& re
     GenerationOutput output;
     if (first == 0) output.text = detokenizer_.prompt_text();
     output.prompt_token_ids.assign(token_ids_.begin() + first, token_ids_.begin() + last);
-    if (plan_.routing) {
+    if (plan_.routing_choices > 0) {
       output.prompt_routing = RoutingOfRows(result.routing, chunk.token_ids.size(),
                                             static_cast<size_t>(first - chunk.first_position),
                                             static_cast<size_t>(last - chunk.first_position));

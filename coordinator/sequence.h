@@ -108,7 +108,7 @@ class Sequence {
  private:
   bool tells_of_prompt() const { return plan_.completion_index == 0; }
   bool wants_prompt_tokens() const {
-    return tells_of_prompt() && (plan_.echo || plan_.prompt_logprobs || plan_.routing);
+    return tells_of_prompt() && (plan_.echo || plan_.prompt_logprobs || plan_.routing_choices > 0);
   }
   // The first known token whose row must run because the client gets its details.
   int FirstWantedRow() const;

@@ -124,7 +124,7 @@ TEST_F(SchedulerCompletionsTest, DetailsOfThePromptComeWithTheFirstOnly) {
   MakeScheduler();
   GenerationPlan plan = PlanOf(2, 3);
   plan.prompt_logprobs = true;
-  plan.routing = true;
+  plan.routing_choices = 2 * 2;  // the fake's layers and top-k
   const auto stream = Submit(plan);
   RunAll();
   absl::Status end;

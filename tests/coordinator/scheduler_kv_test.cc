@@ -86,7 +86,7 @@ TEST_F(SchedulerKvTest, APreemptedRequestsDetailsAreStreamedOnce) {
   GenerationPlan plan = Plan(10, 30, 100);
   plan.prompt_logprobs = true;
   plan.logprobs = true;
-  plan.routing = true;
+  plan.routing_choices = 2 * 2;  // the fake's layers and top-k
   FakeAttentionOptions attention;
   attention.block_size = 4;
   attention.num_blocks = 64;

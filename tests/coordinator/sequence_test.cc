@@ -166,7 +166,7 @@ TEST_F(SequenceTest, PromptLogprobsHaveNoGapAtAnyChunkBoundary) {
 TEST_F(SequenceTest, RoutingOfEveryTokenThatWasRun) {
   for (const int max_step_tokens : {2, 512}) {
     GenerationPlan plan = Completing({497, 868, 497});
-    plan.routing = true;
+    plan.routing_choices = 2 * 2;  // the fake's layers and top-k
     const StreamContents contents = Generate(std::move(plan), max_step_tokens);
     constexpr size_t kChoices = 2 * 2;  // the fake's layers and top-k
     EXPECT_THAT(contents.output.prompt_routing.expert_ids, SizeIs(5 * kChoices));
@@ -217,6 +217,27 @@ TEST_F(SequenceTest, AnswerThatDoesNotFitTheChunkIsAnInternalError) {
   without_token.id = 7;
   EXPECT_EQ(sequence.Consume(chunk, without_token, now_).code(), absl::StatusCode::kInternal);
   EXPECT_TRUE(sequence.prefilling()) << "it has not advanced";
+}
+
+// Another width would be read beyond its end.
+TEST_F(SequenceTest, RoutingOfAnotherWidthIsAnInternalError) {
+  constexpr int kChoices = 8;
+  for (const int wanted : {0, kChoices}) {
+    for (const int per_row : {0, 1, kChoices - 1, kChoices, kChoices + 1, 2 * kChoices}) {
+      auto stream = std::make_shared<TokenStream>(100, nullptr);
+      GenerationPlan plan = Completing({497});
+      plan.routing_choices = wanted;
+      Sequence sequence(7, std::move(plan), nullptr, stream, now_, absl::InfiniteFuture());
+      const SequenceChunk chunk = sequence.NextChunk(512);
+      ChunkResult result;
+      result.id = 7;
+      result.sampled.emplace();
+      result.routing.expert_ids.assign(chunk.token_ids.size() * static_cast<size_t>(per_row), 0);
+      result.routing.gating_weights.assign(result.routing.expert_ids.size(), 0.5f);
+      EXPECT_EQ(sequence.Consume(chunk, result, now_).ok(), per_row == wanted)
+          << wanted << " " << per_row;
+    }
+  }
 }
 
 }  // namespace
