@@ -135,6 +135,11 @@ absl::StatusOr<int> LocalAttentionWorker::AddSequence(const SequenceSpec& spec) 
                      "], the lesser of the model's context and the KV cache's capacity; found ",
                      spec.max_total_tokens));
   }
+  if (spec.token_ids.size() > static_cast<size_t>(spec.max_total_tokens)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("sequence ", spec.id, ": expected at most ", spec.max_total_tokens,
+                     " token ids, its max_total_tokens; found ", spec.token_ids.size()));
+  }
   for (const int32_t id : spec.token_ids) {
     if (id < 0 || id >= config_.vocab_size) {
       return absl::InvalidArgumentError(absl::StrCat("sequence ", spec.id,

@@ -163,6 +163,17 @@ TEST_F(AttentionWorkerTest, RefusesTokenIdsOutsideTheVocabulary) {
   EXPECT_EQ(model_.worker->AddSequence(spec).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+// They may be cached: then the sequence began beyond its end.
+TEST_F(AttentionWorkerTest, RefusesMoreTokenIdsThanTheSequenceMayHave) {
+  SequenceSpec spec;
+  spec.max_total_tokens = 4;
+  spec.token_ids = {1, 2, 3, 4};
+  EXPECT_TRUE(model_.worker->AddSequence(spec).ok());
+  spec.id = 1;
+  spec.token_ids.push_back(5);
+  EXPECT_EQ(model_.worker->AddSequence(spec).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(AttentionWorkerTest, WhatCanNeverFitIsInvalid) {
   Load({.attention = {.kv_cache_tokens = 64}});
   EXPECT_EQ(Add(1, 65).code(), absl::StatusCode::kInvalidArgument);
