@@ -29,6 +29,9 @@ std::shared_ptr<grpc::Channel> CreateWorkerChannel(const std::string& address,
                    static_cast<int>(absl::ToInt64Milliseconds(signs_of_life.give_up_after)));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // A worker's answers are not compressed, and one that is would be inflated without a bound.
+  arguments.SetInt(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
+  arguments.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   // gRPC's own retries would keep what was sent; the dispatcher and the scheduler retry better.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // Never through an HTTP proxy of the environment.

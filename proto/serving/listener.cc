@@ -73,7 +73,13 @@ class RefusalTag final : public grpc::internal::CompletionQueueTag {
 };
 
 void SetLimits(grpc::ServerBuilder& builder, const ListenerOptions& options) {
-  builder.SetResourceQuota(grpc::ResourceQuota().SetMaxThreads(kMaxBlockingThreads));
+  grpc::ResourceQuota quota;
+  quota.SetMaxThreads(kMaxBlockingThreads);
+  if (options.max_memory_bytes > 0) quota.Resize(options.max_memory_bytes);
+  builder.SetResourceQuota(quota);
+  // gRPC inflates a message before it looks at its size, and before any handler is asked.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   builder.SetMaxSendMessageSize(std::max(options.max_message_bytes, kMaxSentBytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);

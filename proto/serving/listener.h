@@ -2,6 +2,7 @@
 #ifndef TRAMONTANE_PROTO_SERVING_LISTENER_H_
 #define TRAMONTANE_PROTO_SERVING_LISTENER_H_
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -31,13 +32,18 @@ struct ListenerOptions {
   bool allow_plaintext_beyond_loopback = false;
   // Of a message that comes in. One that goes out may have 64 MiB, or this where it is more.
   int max_message_bytes = 64 << 20;
+  // What gRPC's buffers may take of all connections together, messages that are not whole yet among
+  // them; where there is more, calls and connections end with RESOURCE_EXHAUSTED or UNAVAILABLE.
+  // 0: no bound.
+  size_t max_memory_bytes = 0;
   // How often a client may ask for a sign of life; below that gRPC ends the connection ("too many
   // pings").
   absl::Duration min_ping_interval = absl::Seconds(5);
 };
 
 // A started gRPC server with the standard health service (grpc.health.v1) and reflection. A method
-// that it does not have is answered with those that it has.
+// that it does not have is answered with those that it has; a compressed message, with
+// UNIMPLEMENTED.
 class Listener {
  public:
   // A null `service` serves health and reflection alone.

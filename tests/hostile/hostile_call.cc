@@ -20,6 +20,7 @@ class HostileCall final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc:
       : script_(script), done_(std::move(done)), stub_(channel) {
     context_.set_deadline(std::chrono::system_clock::now() +
                           absl::ToChronoMicroseconds(script.deadline));
+    if (script.compressed) context_.set_compression_algorithm(GRPC_COMPRESS_GZIP);
     stub_.PrepareBidiStreamingCall(&context_, script_.path, grpc::StubOptions(), this);
     StartRead(&incoming_);
     SendNext();

@@ -17,8 +17,9 @@ namespace tramontane {
 struct CallScript {
   std::string path;
   std::vector<std::string> messages;
-  bool half_close = true;  // else the call is left open until it ends otherwise
-  int cancel_after = -1;   // answers; 0: when all is sent; -1: never
+  bool compressed = false;  // by gzip
+  bool half_close = true;   // else the call is left open until it ends otherwise
+  int cancel_after = -1;    // answers; 0: when all is sent; -1: never
   absl::Duration deadline = absl::Seconds(20);
 
   // What must come of it.

@@ -193,6 +193,12 @@ CallScript DrawCall(const std::vector<HostileMethod>& methods, Random& random) {
                            !Parses(method, script.messages.back());
   script.may_outlive_deadline = method.may_take_long;
   if (method.may_take_long) script.deadline = absl::Milliseconds(20 + Below(random, 500));
+  if (random() % 1'000 == 0) {  // a thousand bytes of zeros in each that is sent
+    script.compressed = true;
+    script.messages.assign(1, std::string(size_t{1} << (10 + random() % 16), '\0'));
+    script.must_be_unimplemented = true;
+    script.must_be_invalid = false;
+  }
   if (random() % 50 == 0) {
     script.path = DrawUnknownPath(random);
     script.must_be_unimplemented = true;

@@ -236,6 +236,29 @@ TEST(ListenerTest, AMethodThatItLacksIsAnsweredWithThoseThatItHas) {
   }
 }
 
+// 256 KiB of gzip would be 256 MiB before gRPC looks at their size.
+TEST(ListenerTest, ACompressedMessageIsNotInflated) {
+  EmptyService service;
+  ListenerOptions options = OnLoopback();
+  options.max_message_bytes = 1 << 20;
+  const auto listener = Listener::Start(options, &service);
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxSendMessageSize(-1);
+  const auto channel = grpc::CreateCustomChannel((*listener)->address(),
+                                                 grpc::InsecureChannelCredentials(), arguments);
+  for (const std::string path : {"/tramontane.v1.ExpertWorker/Describe",
+                                 "/grpc.health.v1.Health/Check", "/Other/Describe"}) {
+    CallScript script;
+    script.path = path;
+    script.compressed = true;
+    script.messages = {std::string(size_t{4} << 20, '\0')};
+    const grpc::Status status = EndOfCall(channel, script);
+    // RESOURCE_EXHAUSTED were the size of what it was inflated to.
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << status.error_message();
+  }
+}
+
 TEST(ListenerTest, RefusesPlaintextBeyondLoopbackWithoutLeave) {
   EmptyService service;
   ListenerOptions options;
