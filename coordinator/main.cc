@@ -189,6 +189,7 @@ int Serve(const ApiPort& api, int max_request_bytes, const Services& services, S
   listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
   listener_options.credentials = ApiPortCredentials(api);
   listener_options.max_message_bytes = max_request_bytes;
+  listener_options.max_memory_bytes = ApiBufferBytes(max_request_bytes);
   absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(
       listener_options, services.inference,
       [&services](grpc::ServerBuilder& builder) { builder.RegisterService(services.placement); });
@@ -293,7 +294,7 @@ int RunScheduler(const ServedModel& model, const Attention& attention, const Sec
     tokens_watch = std::make_unique<PeriodicTask>(
         kTokensInterval, [access = security.api.access] { access->Refresh().IgnoreError(); });
   }
-  TaskThread delivery;
+  TaskThread delivery, reading;
   Scheduler scheduler(attention.clients(), model.tokenizer.get(), metrics, SchedulingOptions());
   scheduler.Start();
   if (attention.remote != nullptr) {
@@ -305,6 +306,7 @@ int RunScheduler(const ServedModel& model, const Attention& attention, const Sec
   dependencies.model = &model;
   dependencies.scheduler = &scheduler;
   dependencies.delivery = &delivery;
+  dependencies.reading = &reading;
   dependencies.metrics = metrics;
   dependencies.readiness = [&attention, gate = &readiness->gate] {
     const absl::Status ready = attention.readiness();

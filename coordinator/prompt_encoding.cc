@@ -11,12 +11,21 @@ namespace tramontane {
 namespace {
 
 // SentencePiece's longest piece is 16 characters by default, of at most 4 bytes each; models with
-// longer ones are rare, and twice that leaves them room. It keeps a text of many megabytes from
-// being tokenized only to be refused.
-constexpr int64_t kMaxBytesPerToken = 128;
+// longer ones are rare, and twice that leaves them room.
+constexpr int kMostBytesPerToken = 128;
+
+// It keeps a text of many megabytes, for each byte of which SentencePiece takes 170, from being
+// tokenized only to be refused.
+int64_t MaxTextBytes(const ServedModel& model) {
+  int bytes_per_token = kMostBytesPerToken;
+  if (model.tokenizer != nullptr && !model.tokenizer->joins_spaces()) {
+    bytes_per_token = std::min(bytes_per_token, model.tokenizer->max_piece_bytes());
+  }
+  return int64_t{bytes_per_token} * model.context_length();
+}
 
 absl::Status CheckSize(const ServedModel& model, std::string_view field, size_t num_bytes) {
-  const int64_t limit = kMaxBytesPerToken * model.context_length();
+  const int64_t limit = MaxTextBytes(model);
   if (static_cast<int64_t>(num_bytes) <= limit) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       std::string(field), " has ", num_bytes, " bytes; expected at most ", limit,
@@ -38,9 +47,14 @@ absl::Status CheckText(const ServedModel& model, std::string_view field, std::st
 }  // namespace
 
 int MaxApiMessageBytes(const ServedModel& model) {
-  constexpr int64_t kLeast = int64_t{4} << 20, kBesideText = int64_t{1} << 20;
-  const int64_t bytes = kMaxBytesPerToken * model.context_length() + kBesideText;
-  return static_cast<int>(std::clamp<int64_t>(bytes, kLeast, std::numeric_limits<int>::max()));
+  constexpr int64_t kBesideText = int64_t{1} << 20;
+  const int64_t bytes = MaxTextBytes(model) + kBesideText;
+  return static_cast<int>(std::min<int64_t>(bytes, std::numeric_limits<int>::max()));
+}
+
+size_t ApiBufferBytes(int max_message_bytes) {
+  constexpr size_t kOfSmallCalls = size_t{64} << 20, kLargeMessages = 8;
+  return kOfSmallCalls + kLargeMessages * static_cast<size_t>(max_message_bytes);
 }
 
 absl::Status CheckHasTokenizer(const ServedModel& model, std::string_view field) {

@@ -1,5 +1,6 @@
 #include "model/tokenizer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -124,6 +125,16 @@ std::string Tokenizer::Piece(int token_id) const {
 
 bool Tokenizer::IsControl(int token_id) const {
   return impl_->Known(token_id) && impl_->model->Kind(token_id) == PieceKind::kControl;
+}
+
+int Tokenizer::max_piece_bytes() const {
+  size_t longest = 0;
+  for (const std::string& bytes : impl_->bytes_of_piece) longest = std::max(longest, bytes.size());
+  return static_cast<int>(longest);
+}
+
+bool Tokenizer::joins_spaces() const {
+  return impl_->model->leading_spaces() == LeadingSpaces::kDropAll;
 }
 
 int Tokenizer::num_pieces() const { return static_cast<int>(impl_->bytes_of_piece.size()); }

@@ -42,6 +42,10 @@ class Tokenizer {
 
   bool IsControl(int token_id) const;  // BOS, EOS and their like: no text
   int num_pieces() const;
+  // No token stands for more bytes of a text that is kept as it is.
+  int max_piece_bytes() const;
+  // Whether runs of spaces become one before the text is cut into pieces.
+  bool joins_spaces() const;
   std::optional<int> bos_token_id() const;
   std::optional<int> eos_token_id() const;
 

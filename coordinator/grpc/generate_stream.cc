@@ -2,7 +2,6 @@
 
 #include <grpcpp/support/status.h>
 
-#include <chrono>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -13,16 +12,49 @@
 #include "proto/wire/status.h"
 
 namespace tramontane {
-GenerateStream* GenerateStream::Start(grpc::CallbackServerContext* context,
-                                      std::shared_ptr<TokenStream> tokens, TaskThread* delivery,
-                                      CoordinatorMetrics* metrics, const Options& options) {
+
+namespace {
+
+// After RESOURCE_EXHAUSTED that tells nothing of its own.
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+
+}  // namespace
+
+std::shared_ptr<GenerateStream> GenerateStream::Start(grpc::CallbackServerContext* context,
+                                                      TaskThread* delivery,
+                                                      CoordinatorMetrics* metrics,
+                                                      const Options& options) {
   const std::shared_ptr<GenerateStream> call(
-      new GenerateStream(context, std::move(tokens), metrics, options));
-  {
-    const std::lock_guard<std::mutex> lock(call->mutex_);
-    call->self_ = call;
+      new GenerateStream(context, delivery, metrics, options));
+  const std::lock_guard<std::mutex> lock(call->mutex_);
+  call->self_ = call;
+  return call;
+}
+
+GenerateStream::GenerateStream(grpc::CallbackServerContext* context, TaskThread* delivery,
+                               CoordinatorMetrics* metrics, const Options& options)
+    : context_(context), delivery_(delivery), metrics_(metrics), options_(options) {}
+
+void GenerateStream::Begin(absl::StatusOr<std::shared_ptr<TokenStream>> tokens,
+                           int64_t tokens_per_message) {
+  if (!tokens.ok()) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      finished_ = true;
+    }
+    End(tokens.status());
+    return;
   }
-  call->tokens_->SetReadyCallback([weak = std::weak_ptr<GenerateStream>(call), delivery] {
+  const std::shared_ptr<TokenStream> begun = *std::move(tokens);
+  std::optional<absl::Status> cancelled;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    tokens_ = begun;
+    tokens_per_message_ = tokens_per_message;
+    cancelled = cancelled_;
+  }
+  if (cancelled.has_value()) begun->Cancel(*cancelled);
+  begun->SetReadyCallback([weak = weak_from_this(), delivery = delivery_] {
     const std::shared_ptr<GenerateStream> ready = weak.lock();
     if (ready == nullptr || ready->posted_.exchange(true)) return;
     delivery->Post([weak] {
@@ -32,13 +64,12 @@ GenerateStream* GenerateStream::Start(grpc::CallbackServerContext* context,
       }
     });
   });
-  return call.get();
 }
 
-GenerateStream::GenerateStream(grpc::CallbackServerContext* context,
-                               std::shared_ptr<TokenStream> tokens, CoordinatorMetrics* metrics,
-                               const Options& options)
-    : context_(context), tokens_(std::move(tokens)), metrics_(metrics), options_(options) {}
+std::optional<absl::Status> GenerateStream::cancelled() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return cancelled_;
+}
 
 void GenerateStream::Advance() {
   const std::shared_ptr<GenerateStream> keep_alive = weak_from_this().lock();
@@ -52,7 +83,7 @@ void GenerateStream::Advance() {
       return;
     }
     if (!end_.has_value()) {
-      TokenStream::Batch batch = tokens_->Take(options_.tokens_per_message);
+      TokenStream::Batch batch = tokens_->Take(tokens_per_message_);
       end_ = std::move(batch.end);
       write = !batch.output.empty();
       if (write) message_ = SerializeMessage(ToMessage(batch.output, options_.num_choices));
@@ -64,18 +95,27 @@ void GenerateStream::Advance() {
     writing_ = write;
     finished_ = finish.has_value();
   }
-  if (finish.has_value()) {
-    metrics_->CountRequest(finish->code());
-    options_.permit.Release();  // before the client can call again
-    if (const auto retry_after = RetryAfterOf(*finish)) AddRetryPushback(context_, *retry_after);
-  }
-  if (write && finish.has_value()) {
+  if (!write) {
+    End(*finish);
+  } else if (finish.has_value()) {
+    BeforeEnd(*finish);
     StartWriteAndFinish(&message_, grpc::WriteOptions(), grpc::Status::OK);
-  } else if (write) {
-    StartWrite(&message_);
   } else {
-    Finish(ToGrpcStatus(*finish));
+    StartWrite(&message_);
   }
+}
+
+void GenerateStream::BeforeEnd(const absl::Status& status) {
+  metrics_->CountRequest(status.code());
+  options_.permit.Release();  // before the client can call again
+  std::optional<absl::Duration> retry_after = RetryAfterOf(status);
+  if (absl::IsResourceExhausted(status) && !retry_after.has_value()) retry_after = kRetryAfter;
+  if (retry_after.has_value()) AddRetryPushback(context_, *retry_after);
+}
+
+void GenerateStream::End(const absl::Status& status) {
+  BeforeEnd(status);
+  Finish(ToGrpcStatus(status));
 }
 
 void GenerateStream::LimitTimeLocked() {
@@ -95,19 +135,28 @@ void GenerateStream::OnWriteDone(bool ok) {
     const std::lock_guard<std::mutex> lock(mutex_);
     writing_ = false;
   }
-  if (!ok) tokens_->Cancel(absl::CancelledError("the client is gone"));
+  if (!ok) CancelTokens(absl::CancelledError("the client is gone"));
   Advance();
 }
 
 void GenerateStream::OnCancel() {
-  const bool expired = context_->deadline() <= std::chrono::system_clock::now();
-  tokens_->Cancel(expired ? absl::DeadlineExceededError("the client's deadline passed")
-                          : absl::CancelledError("the client cancelled the request"));
+  const bool expired = options_.deadline <= absl::Now();
+  CancelTokens(expired ? absl::DeadlineExceededError("the client's deadline passed")
+                       : absl::CancelledError("the client cancelled the request"));
+}
+
+void GenerateStream::CancelTokens(const absl::Status& status) {
+  std::shared_ptr<TokenStream> tokens;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    cancelled_ = status;
+    tokens = tokens_;
+  }
+  if (tokens != nullptr) tokens->Cancel(status);
 }
 
 void GenerateStream::OnDone() {
-  tokens_->SetReadyCallback(nullptr);
-  tokens_->Cancel(absl::CancelledError("the call is over"));
+  std::shared_ptr<TokenStream> tokens;
   std::unique_ptr<grpc::Alarm> time_limit;
   std::shared_ptr<GenerateStream> self;
   {
@@ -115,7 +164,11 @@ void GenerateStream::OnDone() {
     done_ = true;
     time_limit.swap(time_limit_);
     self.swap(self_);
+    tokens = tokens_;
   }
+  if (tokens == nullptr) return;
+  tokens->SetReadyCallback(nullptr);
+  tokens->Cancel(absl::CancelledError("the call is over"));
 }
 
 RefusedStream::RefusedStream(const absl::Status& status) { Finish(ToGrpcStatus(status)); }

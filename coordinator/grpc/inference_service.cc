@@ -1,9 +1,10 @@
 #include "coordinator/grpc/inference_service.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,14 +19,19 @@
 #include "coordinator/grpc/retry_pushback.h"
 #include "coordinator/prompt_encoding.h"
 #include "coordinator/request_validation.h"
-#include "coordinator/retry_hint.h"
 #include "proto/wire/call_message.h"
+#include "proto/wire/field_counts.h"
+#include "proto/wire/status.h"
 
 namespace tramontane {
 namespace {
 
-// After RESOURCE_EXHAUSTED that tells nothing of its own.
+// When to come again where too many wait to be read.
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+// A larger request takes its time to be parsed and tokenized, a millisecond for each two thousand
+// bytes, which threads that serve every stream do not have.
+constexpr size_t kReadAtOnceBytes = 16 << 10;
+constexpr int kMaxWaiting = 256;
 constexpr char kAuthorization[] = "authorization";
 
 // With alternatives for each token a message stays far below the 4 MiB that gRPC clients accept by
@@ -33,10 +39,13 @@ constexpr char kAuthorization[] = "authorization";
 constexpr int64_t kTokensPerMessage = 1024;
 constexpr int64_t kTokensPerMessageWithRouting = 1;
 
+// In whole seconds first: nanoseconds of a far deadline do not fit what std::chrono counts them in.
 absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
-  const std::chrono::system_clock::time_point deadline = context.deadline();
-  return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
-                                                                  : absl::FromChrono(deadline);
+  const gpr_timespec deadline = gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_REALTIME);
+  if (gpr_time_cmp(deadline, gpr_inf_future(GPR_CLOCK_REALTIME)) == 0) {
+    return absl::InfiniteFuture();
+  }
+  return absl::FromUnixSeconds(deadline.tv_sec) + absl::Nanoseconds(deadline.tv_nsec);
 }
 
 absl::StatusOr<std::vector<int32_t>> EncodeTokenizeRequest(const ServedModel& model,
@@ -75,35 +84,62 @@ absl::Status InferenceService::Admit(grpc::CallbackServerContext* context,
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* InferenceService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes) {
-  ApiPermit permit;
-  absl::Status status = Admit(context, &permit);
-  v1::GenerateRequest request;
-  if (status.ok()) {
-    absl::StatusOr<std::shared_ptr<TokenStream>> tokens =
-        Submit(*bytes, DeadlineOf(*context), &request);
-    if (tokens.ok()) {
-      const ServedModel& model = *dependencies_.model;
-      GenerateStream::Options options;
-      options.num_choices = model.config.num_layers * model.config.top_k;
-      options.tokens_per_message =
-          request.routing() ? kTokensPerMessageWithRouting : kTokensPerMessage;
-      options.slow_client_timeout = dependencies_.slow_client_timeout;
-      options.permit = std::move(permit);
-      return GenerateStream::Start(context, *std::move(tokens), dependencies_.delivery,
-                                   dependencies_.metrics, options);
-    }
-    status = tokens.status();
-    if (status.code() == absl::StatusCode::kResourceExhausted) {
-      AddRetryPushback(context, RetryAfterOf(status).value_or(kRetryAfter));
-    }
+  GenerateStream::Options options;
+  const absl::Status admitted = Admit(context, &options.permit);
+  if (!admitted.ok()) {
+    dependencies_.metrics->CountRequest(admitted.code());
+    return new RefusedStream(admitted);
   }
-  dependencies_.metrics->CountRequest(status.code());
-  return new RefusedStream(status);
+  options.num_choices = dependencies_.model->config.num_layers * dependencies_.model->config.top_k;
+  options.slow_client_timeout = dependencies_.slow_client_timeout;
+  options.deadline = DeadlineOf(*context);
+  std::shared_ptr<GenerateStream> call =
+      GenerateStream::Start(context, dependencies_.delivery, dependencies_.metrics, options);
+  const auto begin = [this, call, bytes = *bytes, deadline = options.deadline] {
+    if (const std::optional<absl::Status> cancelled = call->cancelled()) {
+      return call->Begin(*cancelled, 1);
+    }
+    v1::GenerateRequest request;
+    absl::StatusOr<std::shared_ptr<TokenStream>> tokens = Submit(bytes, deadline, &request);
+    call->Begin(std::move(tokens),
+                request.routing() ? kTokensPerMessageWithRouting : kTokensPerMessage);
+  };
+  const absl::Status room = Read(bytes->Length(), begin);
+  if (!room.ok()) call->Begin(room, 1);
+  return call.get();
+}
+
+// Each has a token at least.
+int64_t InferenceService::MaxMessages() const { return dependencies_.model->context_length(); }
+
+absl::Status InferenceService::Read(size_t num_bytes, std::function<void()> read) {
+  if (num_bytes <= kReadAtOnceBytes) {
+    read();
+    return absl::OkStatus();
+  }
+  if (num_waiting_.fetch_add(1) >= kMaxWaiting) {
+    num_waiting_.fetch_sub(1);
+    return absl::ResourceExhaustedError(absl::StrCat(kMaxWaiting, " requests of more than ",
+                                                     kReadAtOnceBytes,
+                                                     " bytes wait to be read; try again later"));
+  }
+  dependencies_.reading->Post([this, read = std::move(read)] {
+    num_waiting_.fetch_sub(1);
+    read();
+  });
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<TokenStream>> InferenceService::Submit(
     const grpc::ByteBuffer& bytes, absl::Time deadline, v1::GenerateRequest* request) {
-  const absl::Status parsed = ParseMessage(bytes, request);
+  const MixtralConfig& config = dependencies_.model->config;
+  absl::Status parsed = CheckFieldCounts(
+      bytes,
+      {{{v1::GenerateRequest::kMessagesFieldNumber, "messages", MaxMessages()},
+        {v1::GenerateRequest::kLogitBiasFieldNumber, "logit_bias", config.vocab_size},
+        {v1::GenerateRequest::kStopFieldNumber, "stop", kMaxStopStrings},
+        {v1::GenerateRequest::kStopTokenIdsFieldNumber, "stop_token_ids", kMaxStopTokenIds}}});
+  if (parsed.ok()) parsed = ParseMessage(bytes, request);
   if (!parsed.ok()) return parsed;
   // What can never succeed is said first, whether or not experts are there.
   absl::StatusOr<GenerationPlan> plan =
@@ -114,11 +150,34 @@ absl::StatusOr<std::shared_ptr<TokenStream>> InferenceService::Submit(
   return dependencies_.scheduler->Submit(*std::move(plan), deadline);
 }
 
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* InferenceService::AnswerText(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response, const FieldLimit& limit,
+    std::function<absl::Status(const Request& request, Response* response)> handle) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  absl::Status admitted = Admit(context, nullptr);
+  if (admitted.ok()) {
+    admitted = Read(request->Length(),
+                    [reactor, response, bytes = *request, limit, handle = std::move(handle)] {
+                      absl::Status status = CheckFieldCounts(bytes, {&limit, 1});
+                      if (status.ok())
+                        status = AnswerMessage<Request, Response>(bytes, response, handle);
+                      reactor->Finish(ToGrpcStatus(status));
+                    });
+    if (admitted.ok()) return reactor;
+    AddRetryPushback(context, kRetryAfter);
+  }
+  reactor->Finish(ToGrpcStatus(admitted));
+  return reactor;
+}
+
 grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext* context,
                                                      const grpc::ByteBuffer* request,
                                                      grpc::ByteBuffer* response) {
-  return AnswerUnary<v1::TokenizeRequest, v1::TokenizeResponse>(
-      context, Admit(context, nullptr), request, response,
+  return AnswerText<v1::TokenizeRequest, v1::TokenizeResponse>(
+      context, request, response,
+      {v1::TokenizeRequest::kMessagesFieldNumber, "messages", MaxMessages()},
       [&model = *dependencies_.model](const v1::TokenizeRequest& asked,
                                       v1::TokenizeResponse* answer) {
         const absl::StatusOr<std::vector<int32_t>> token_ids = EncodeTokenizeRequest(model, asked);
@@ -134,8 +193,8 @@ grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer* request,
                                                        grpc::ByteBuffer* response) {
-  return AnswerUnary<v1::DetokenizeRequest, v1::DetokenizeResponse>(
-      context, Admit(context, nullptr), request, response,
+  return AnswerText<v1::DetokenizeRequest, v1::DetokenizeResponse>(
+      context, request, response, {},
       [&model = *dependencies_.model](const v1::DetokenizeRequest& asked,
                                       v1::DetokenizeResponse* answer) {
         absl::Status status = CheckHasTokenizer(model, "token_ids");

@@ -5,6 +5,9 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -19,6 +22,7 @@
 #include "proto/inference.grpc.pb.h"
 #include "proto/serving/security_metrics.h"
 #include "proto/serving/task_thread.h"
+#include "proto/wire/field_counts.h"
 
 namespace tramontane {
 
@@ -33,6 +37,7 @@ class InferenceService final
     const ServedModel* model = nullptr;
     Scheduler* scheduler = nullptr;
     TaskThread* delivery = nullptr;
+    TaskThread* reading = nullptr;  // of large requests: what they say, and their tokens
     CoordinatorMetrics* metrics = nullptr;
     // UNAVAILABLE, naming the experts that have no worker, while Generate cannot run.
     std::function<absl::Status()> readiness;
@@ -60,13 +65,24 @@ class InferenceService final
   absl::Status Admit(grpc::CallbackServerContext* context, ApiPermit* permit) const;
 
  private:
-  // Parses it into `request`, too. Fails as ParseMessage, PlanGeneration, `readiness` and
-  // Scheduler::Submit.
+  // Has `read` run, at once or by `reading`. RESOURCE_EXHAUSTED where too many wait there.
+  absl::Status Read(size_t num_bytes, std::function<void()> read);
+  // A unary call whose work grows with its text. `limit` is of a field that is repeated, if any.
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* AnswerText(
+      grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+      grpc::ByteBuffer* response, const FieldLimit& limit,
+      std::function<absl::Status(const Request& request, Response* response)> handle);
+  // The most turns of a conversation that the context can hold.
+  int64_t MaxMessages() const;
+  // Parses it into `request`, too. Fails as CheckFieldCounts, ParseMessage, PlanGeneration,
+  // `readiness` and Scheduler::Submit.
   absl::StatusOr<std::shared_ptr<TokenStream>> Submit(const grpc::ByteBuffer& bytes,
                                                       absl::Time deadline,
                                                       v1::GenerateRequest* request);
 
   const Dependencies dependencies_;
+  std::atomic<int> num_waiting_{0};  // tasks of `reading`
 };
 
 }  // namespace tramontane

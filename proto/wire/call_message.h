@@ -26,6 +26,19 @@ absl::Status ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::Messa
 // The buffer refers to memory of its own.
 grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message);
 
+// INVALID_ARGUMENT where `bytes` are no Request, else what `handle` says; its response is `answer`.
+template <typename Request, typename Response>
+absl::Status AnswerMessage(
+    const grpc::ByteBuffer& bytes, grpc::ByteBuffer* answer,
+    const std::function<absl::Status(const Request& request, Response* response)>& handle) {
+  Request request;
+  absl::Status status = ParseMessage(bytes, &request);
+  Response response;
+  if (status.ok()) status = handle(request, &response);
+  if (status.ok()) *answer = SerializeMessage(response);
+  return status;
+}
+
 // Answers a unary call at once: with `admitted` where that is not OK, with INVALID_ARGUMENT where
 // `bytes` are no Request, else with what `handle` says.
 template <typename Request, typename Response>
@@ -33,11 +46,7 @@ grpc::ServerUnaryReactor* AnswerUnary(
     grpc::CallbackServerContext* context, absl::Status admitted, const grpc::ByteBuffer* bytes,
     grpc::ByteBuffer* answer,
     const std::function<absl::Status(const Request& request, Response* response)>& handle) {
-  Request request;
-  if (admitted.ok()) admitted = ParseMessage(*bytes, &request);
-  Response response;
-  if (admitted.ok()) admitted = handle(request, &response);
-  if (admitted.ok()) *answer = SerializeMessage(response);
+  if (admitted.ok()) admitted = AnswerMessage<Request, Response>(*bytes, answer, handle);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(admitted));
   return reactor;

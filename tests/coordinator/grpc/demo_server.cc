@@ -54,6 +54,7 @@ DemoServer::DemoServer(SchedulerOptions options, ApiAccess* access)
   dependencies.model = &model_;
   dependencies.scheduler = scheduler_.get();
   dependencies.delivery = &delivery_;
+  dependencies.reading = &reading_;
   dependencies.metrics = metrics_.get();
   dependencies.readiness = [this] { return readiness_; };
   dependencies.access = access;

@@ -31,6 +31,7 @@ class DemoServer {
 
   std::unique_ptr<v1::Inference::Stub> NewStub() const;
   Scheduler& scheduler() { return *scheduler_; }
+  TaskThread& reading() { return reading_; }
   const std::string& address() const { return listener_->address(); }
   // What Generate asks before it accepts; set before the first call.
   void set_readiness(absl::Status status) { readiness_ = std::move(status); }
@@ -42,7 +43,7 @@ class DemoServer {
   std::unique_ptr<CoordinatorMetrics> metrics_;
   SecurityMetrics security_metrics_;
   StepObserver step_observer_;
-  TaskThread delivery_;
+  TaskThread delivery_, reading_;
   std::unique_ptr<Backend> expert_backend_, attention_backend_;
   std::unique_ptr<HostedExperts> experts_;
   std::unique_ptr<FixedExpertDirectory> directory_;
