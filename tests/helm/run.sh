@@ -51,8 +51,9 @@ heading "with helm ($("$HELM" version --short))"
 run_python -m unittest helm_test values_test access_test arrows_test rendered_test
 if [[ -x "$PROGRAMS/tramontanectl" ]]; then
   run_python planned_values_test.py "$PROGRAMS"
+  run_python pages_test.py "$PROGRAMS"
 else
-  leave_out "the planner's values: no tramontanectl in $PROGRAMS"
+  leave_out "the planner's values, and the documents' commands: no tramontanectl in $PROGRAMS"
 fi
 
 if [[ -z "${KUBECONFIG:-}" ]]; then
