@@ -126,6 +126,20 @@ class PlannedValuesTest(unittest.TestCase):
                 self.assertEqual(render.flags_of(items, "coordinator")["max_running_requests"],
                                  str(planned["users_per_attention"]))
 
+    def test_the_table_of_the_documents_is_what_is_printed(self):
+        page = (chart.ROOT / "docs/capacity.md").read_text(encoding="utf-8")
+        command = re.search(r"^tramontanectl plan --model=DIR (.*)--values_out", page, re.MULTILINE)
+        (table,) = re.findall(r"```\n(32 layers.*?)```", page, re.DOTALL)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "config.json"
+            path.write_text(json.dumps(MIXTRAL), encoding="utf-8")
+            printed = subprocess.run(
+                [PROGRAMS / "tramontanectl", "plan", f"--model={path}", *command[1].split()],
+                check=True, capture_output=True, text=True, timeout=60).stdout
+        # A line with no more than "…" stands for any lines.
+        self.assertRegex(printed.strip(), re.compile("(.+\n)+? *".join(
+            re.escape(part.strip(" ")) for part in re.split("^ *…\n", table.strip(), flags=re.M))))
+
     @staticmethod
     def experts(flag):
         """The parts of --experts, whose order says nothing."""
