@@ -48,7 +48,8 @@ if ! find_program "${HELM:-}" helm; then
 fi
 export HELM="$FOUND"
 heading "with helm ($("$HELM" version --short))"
-run_python -m unittest helm_test values_test access_test arrows_test rendered_test
+run_python -m unittest helm_test values_test access_test arrows_test rendered_test \
+  subchart_test
 if [[ -x "$PROGRAMS/tramontanectl" ]]; then
   run_python planned_values_test.py "$PROGRAMS"
   run_python pages_test.py "$PROGRAMS"
