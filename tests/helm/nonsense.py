@@ -28,7 +28,7 @@ def _at(path, value):
 SCHEMA = [
     (*_at("replicas", 3), "additional properties 'replicas' not allowed"),
     (*_at("coordinator.replica", 2), "additional properties 'replica' not allowed"),
-    (*_at("coordinator.replicas", "two"), "got string, want integer"),
+    (*_at("coordinator.replicas", "two"), "got string, want null or integer"),
     (*_at("coordinator.replicas", 0), "minimum: got 0, want 1"),
     (*_at("coordinator.updateStrategy.type", "OnDelete"), "value must be one of"),
     (*_at("coordinator.updateStrategy.rollingUpdate.maxUnavailable", "101%"),
@@ -146,6 +146,10 @@ CHECKS = [
      both(chart.at("coordinator.replicas", 2), chart.at("attentionWorkers.replicas", 2)),
      "coordinator.replicas: expected 1 beside attention workers, which work for one coordinator "
      "at a time; found 2 with attentionWorkers.replicas 2"),
+    ("coordinators of any number beside attention workers",
+     both(chart.at("coordinator.replicas", None), chart.at("attentionWorkers.replicas", None)),
+     "coordinator.replicas: expected 1 beside attention workers, which work for one coordinator "
+     "at a time; found null with attentionWorkers.replicas null"),
     ("a second coordinator beside the first, which has the attention workers",
      both(chart.at("coordinator.updateStrategy.type", "RollingUpdate"),
           chart.at("attentionWorkers.replicas", 2)),

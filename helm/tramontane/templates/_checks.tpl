@@ -54,10 +54,10 @@ expertWorkers.shards: expected each name once, found "{{ .name }}" twice; rename
 
 {{- define "tramontane.checkRoles" -}}
 {{- $roles := list (dict "path" "coordinator" "settings" .Values.coordinator) -}}
-{{- if gt (int .Values.attentionWorkers.replicas) 0 -}}
+{{- if eq "true" (include "tramontane.hasAttentionWorkers" .) -}}
   {{- $roles = append $roles (dict "path" "attentionWorkers" "settings" .Values.attentionWorkers) -}}
-  {{- if gt (int .Values.coordinator.replicas) 1 }}
-coordinator.replicas: expected 1 beside attention workers, which work for one coordinator at a time; found {{ int .Values.coordinator.replicas }} with attentionWorkers.replicas {{ int .Values.attentionWorkers.replicas }}; set coordinator.replicas to 1, or attentionWorkers.replicas to 0
+  {{- if ne 1 (int .Values.coordinator.replicas) }}
+coordinator.replicas: expected 1 beside attention workers, which work for one coordinator at a time; found {{ include "tramontane.scalar" .Values.coordinator.replicas }} with attentionWorkers.replicas {{ include "tramontane.scalar" .Values.attentionWorkers.replicas }}; set coordinator.replicas to 1, or attentionWorkers.replicas to 0
   {{- end -}}
 {{- end -}}
 {{- range .Values.expertWorkers.shards -}}
@@ -80,8 +80,8 @@ coordinator.replicas: expected 1 beside attention workers, which work for one co
 {{/* Whether an update of the coordinators can begin, and end. */}}
 {{- define "tramontane.checkUpdates" -}}
 {{- if eq (include "tramontane.coordinatorUpdate" .) "RollingUpdate" -}}
-{{- if gt (int .Values.attentionWorkers.replicas) 0 }}
-coordinator.updateStrategy.type: expected Recreate beside attention workers, which work for one coordinator at a time; found RollingUpdate with attentionWorkers.replicas {{ int .Values.attentionWorkers.replicas }}; set it to Recreate, or leave it empty
+{{- if eq "true" (include "tramontane.hasAttentionWorkers" .) }}
+coordinator.updateStrategy.type: expected Recreate beside attention workers, which work for one coordinator at a time; found RollingUpdate with attentionWorkers.replicas {{ include "tramontane.scalar" .Values.attentionWorkers.replicas }}; set it to Recreate, or leave it empty
 {{- end -}}
 {{- $numbers := default dict .Values.coordinator.updateStrategy.rollingUpdate -}}
 {{- $unavailable := toString (default 0 $numbers.maxUnavailable) -}}

@@ -3,7 +3,7 @@
 {{- define "tramontane.checkTls" -}}
 {{- $tls := .Values.tls -}}
 {{- $roles := list "coordinator" "expertWorkers" -}}
-{{- if gt (int .Values.attentionWorkers.replicas) 0 }}{{ $roles = append $roles "attentionWorkers" }}{{ end -}}
+{{- if eq "true" (include "tramontane.hasAttentionWorkers" .) }}{{ $roles = append $roles "attentionWorkers" }}{{ end -}}
 {{- $given := list -}}
 {{- $lacking := list -}}
 {{- range $role := $roles -}}

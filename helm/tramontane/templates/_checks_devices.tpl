@@ -27,7 +27,7 @@
 
 {{/* $ */}}
 {{- define "tramontane.checkDevices" -}}
-{{- if and (gt (int .Values.attentionWorkers.replicas) 0) (hasPrefix "cuda" (include "tramontane.device" .Values.coordinator)) }}
-coordinator.{{ ternary "gpus" "device" (empty .Values.coordinator.device) }}: expected no GPU beside attention workers, which compute in the coordinator's place; found {{ include "tramontane.device" .Values.coordinator }} with attentionWorkers.replicas {{ int .Values.attentionWorkers.replicas }}; give attentionWorkers the GPUs
+{{- if and (eq "true" (include "tramontane.hasAttentionWorkers" .)) (hasPrefix "cuda" (include "tramontane.device" .Values.coordinator)) }}
+coordinator.{{ ternary "gpus" "device" (empty .Values.coordinator.device) }}: expected no GPU beside attention workers, which compute in the coordinator's place; found {{ include "tramontane.device" .Values.coordinator }} with attentionWorkers.replicas {{ include "tramontane.scalar" .Values.attentionWorkers.replicas }}; give attentionWorkers the GPUs
 {{- end -}}
 {{- end -}}

@@ -41,8 +41,8 @@
   {{- $layersText := default (printf "0-%d" (sub $layers 1)) (include "tramontane.layersText" $shard) -}}
   {{- include "tramontane.checkParts" (dict "path" (printf "%s.experts" $path) "text" $expertsText "count" $experts "what" "expert" "limit" "numExperts") }}
   {{- include "tramontane.checkParts" (dict "path" (printf "%s.layers" $path) "text" $layersText "count" $layers "what" "layer" "limit" "numLayers") }}
-  {{- $replicas := int (ternary $shard.autoscaling.minReplicas $shard.replicas $shard.autoscaling.enabled) -}}
-  {{- if gt $replicas 0 -}}
+  {{- $replicas := ternary $shard.autoscaling.minReplicas $shard.replicas $shard.autoscaling.enabled -}}
+  {{- if or (kindIs "invalid" $replicas) (gt (int $replicas) 0) -}}
     {{- $expertIds := include "tramontane.ids" (dict "text" $expertsText "count" $experts) | fromJsonArray -}}
     {{- range $layer := include "tramontane.ids" (dict "text" $layersText "count" $layers) | fromJsonArray -}}
       {{- range $expert := $expertIds -}}

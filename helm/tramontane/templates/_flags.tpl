@@ -73,7 +73,7 @@
 {{- define "tramontane.coordinatorFlags" -}}
 {{- include "tramontane.processFlags" . }}
 {{- include "tramontane.stepFlags" .root }}
-{{- if gt (int .root.Values.attentionWorkers.replicas) 0 }}
+{{- if eq "true" (include "tramontane.hasAttentionWorkers" .root) }}
 - --attention_workers={{ include "tramontane.workload" (dict "root" .root "component" "attention-worker") }}:{{ include "tramontane.workerPort" . }}
 {{- if .root.Values.tls.enabled }}
 - --worker_tls_name={{ include "tramontane.tlsName" (dict "root" .root "component" "attention-worker") }}

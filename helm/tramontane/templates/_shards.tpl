@@ -8,7 +8,7 @@
 {{- range $key, $value := .shard -}}
   {{- if has $key $joined -}}
     {{- $_ := set $merged $key (mergeOverwrite (default dict (get $merged $key)) (deepCopy $value)) -}}
-  {{- else if not (kindIs "invalid" $value) -}}
+  {{- else if or (not (kindIs "invalid" $value)) (eq $key "replicas") -}}
     {{- $_ := set $merged $key $value -}}
   {{- end -}}
 {{- end -}}

@@ -27,7 +27,7 @@
 {{/* Who may call a worker. dict "root" $ "component" "expert-worker". */}}
 {{- define "tramontane.allowedPeers" -}}
 {{- $caller := "coordinator" -}}
-{{- if and (eq .component "expert-worker") (gt (int .root.Values.attentionWorkers.replicas) 0) -}}
+{{- if and (eq .component "expert-worker") (eq "true" (include "tramontane.hasAttentionWorkers" .root)) -}}
   {{- $caller = "attention-worker" -}}
 {{- end -}}
 {{- $names := list (include "tramontane.tlsName" (dict "root" .root "component" $caller)) -}}

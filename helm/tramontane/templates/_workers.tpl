@@ -1,3 +1,27 @@
+{{/* "true" where attention has processes of its own. Their number may be another's: null. $ */}}
+{{- define "tramontane.hasAttentionWorkers" -}}
+{{- $replicas := .Values.attentionWorkers.replicas -}}
+{{- if or (kindIs "invalid" $replicas) (gt (int $replicas) 0) -}}true{{- end -}}
+{{- end -}}
+
+{{/* The number of pods, where it is ours. SETTINGS */}}
+{{- define "tramontane.replicas" -}}
+{{- if not (or (kindIs "invalid" .replicas) (dig "autoscaling" "enabled" false .)) -}}
+replicas: {{ int .replicas }}
+{{- end -}}
+{{- end -}}
+
+{{/* The number in words. SETTINGS */}}
+{{- define "tramontane.countText" -}}
+{{- if dig "autoscaling" "enabled" false . -}}
+{{ int .autoscaling.minReplicas }} to {{ int .autoscaling.maxReplicas }}
+{{- else if kindIs "invalid" .replicas -}}
+autoscaled
+{{- else -}}
+{{ int .replicas }}
+{{- end -}}
+{{- end -}}
+
 {{/* A StatefulSet and its headless Service.
      dict "root" $ "component" "expert-worker" "shard" "a" "settings" SETTINGS "flags" LINES */}}
 {{- define "tramontane.workers" -}}
@@ -26,8 +50,8 @@ metadata:
   {{- $metadata | nindent 2 }}
 spec:
   serviceName: {{ $name }}
-  {{- if not (dig "autoscaling" "enabled" false .settings) }}
-  replicas: {{ int .settings.replicas }}
+  {{- with include "tramontane.replicas" .settings }}
+  {{- . | nindent 2 }}
   {{- end }}
   minReadySeconds: {{ int .settings.minReadySeconds }}
   podManagementPolicy: Parallel
