@@ -49,7 +49,7 @@ fi
 export HELM="$FOUND"
 heading "with helm ($("$HELM" version --short))"
 run_python -m unittest helm_test values_test access_test arrows_test rendered_test \
-  replicas_test subchart_test
+  pods_test replicas_test subchart_test
 if [[ -x "$PROGRAMS/tramontanectl" ]]; then
   run_python planned_values_test.py "$PROGRAMS"
   run_python pages_test.py "$PROGRAMS"
