@@ -35,5 +35,26 @@ class CommonLabelsTest(unittest.TestCase):
             self.assertEqual(labels["team"], team)
 
 
+class StartTest(unittest.TestCase):
+
+    def deadline(self, values):
+        values = chart.merged(chart.MODEL, values)
+        spec = workload(render.manifests(values), "coordinator")["spec"]
+        self.assertIn(f"--timeout={spec['progressDeadlineSeconds']}s", render.notes(values))
+        return spec["progressDeadlineSeconds"]
+
+    def test_the_coordinator_waits_for_whoever_starts_last(self):
+        shards = [{"name": "low", "experts": "0-3", "startupTimeoutSeconds": 7200},
+                  {"name": "high", "experts": "4-7"}]
+        for values, longest in (
+                ({}, 1800), ({"expertWorkers": {"shards": shards}}, 7200),
+                ({"expertWorkers": {"startupTimeoutSeconds": 60}}, 120),
+                ({"coordinator": {"startupTimeoutSeconds": 3000}}, 3000),
+                ({"coordinator": {"minReadySeconds": 3600}}, 1800 + 3600),
+                ({"attentionWorkers": {"startupTimeoutSeconds": 4000}}, 1800),
+                ({"attentionWorkers": {"startupTimeoutSeconds": 4000, "replicas": 1}}, 4000)):
+            self.assertEqual(self.deadline(values), longest + 600)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -108,7 +108,7 @@ metadata:
   labels:
     {{- include "tramontane.selectorLabels" . | nindent 4 }}
     app.kubernetes.io/part-of: {{ .root.Chart.Name }}
-    {{- with merge (deepCopy $settings.podLabels) .root.Values.commonLabels }}
+    {{- with merge (dict) (default dict $settings.podLabels) (default dict .root.Values.commonLabels) }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   annotations:
