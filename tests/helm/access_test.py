@@ -136,6 +136,19 @@ class MonitoringTest(unittest.TestCase):
             self.assertEqual(item["metadata"]["labels"]["grafana_dashboard"], "1")
             self.assertLess(len(next(iter(item["data"].values()))), 1 << 20)
 
+    def test_alerts_link_to_their_runbooks_where_these_are(self):
+        page = "https://git.example.com/tramontane/docs/alerts.md"
+        for url in ("", page):
+            items = rendered_with("monitoring.prometheusRule", {"enabled": True, "runbookUrl": url})
+            alerts = [rule for item in render.of_kind(items, "PrometheusRule")
+                      for group in item["spec"]["groups"] for rule in group["rules"]
+                      if "alert" in rule]
+            self.assertGreater(len(alerts), 10)
+            for rule in alerts:
+                self.assertEqual(rule["annotations"].get("runbook_url"),
+                                 f"{url}#{rule['alert'].lower()}" if url else None)
+                self.assertIn("runbook", rule["annotations"])
+
     def test_monitors_find_every_pod_and_label_it(self):
         base = chart.merged(TWO_SHARDS, {"attentionWorkers": {"replicas": 1},
                                          "model": {"name": "mixtral"}})

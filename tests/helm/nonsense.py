@@ -72,6 +72,7 @@ SCHEMA = [
     (*_at("networkPolicy.clients", [{"pods": {}}]), "additional properties 'pods' not allowed"),
     (*_at("networkPolicy.dns.peers", []), "minItems: got 0, want 1"),
     (*_at("monitoring.podMonitor.interval", "15"), "does not match pattern"),
+    (*_at("monitoring.prometheusRule.runbookUrl", "docs/alerts.md"), "does not match pattern"),
     (*_at("expertWorkers.shards", []), "minItems: got 0, want 1"),
     (*_at("expertWorkers.autoscaling.kind", "vpa"), "value must be one of 'hpa', 'keda'"),
     (*_at("expertWorkers.autoscaling.minReplicas", 0), "minimum: got 0, want 1"),

@@ -157,7 +157,8 @@ def _around(rng, values):
             "extraEgress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}],
             "extraIngress": {"expertWorkers": [{"from": [{"podSelector": {}}]}]}}
     monitor = rng.choice(["podMonitor", "serviceMonitor", None])
-    monitoring = {"prometheusRule": {"enabled": rng.random() < 0.5},
+    monitoring = {"prometheusRule": {"enabled": rng.random() < 0.5,
+                                     "runbookUrl": "https://git.example.com/alerts.md"},
                   "dashboards": {"enabled": rng.random() < 0.5, "namespace": ""},
                   "labels": {"release": "prometheus"}}
     if monitor:

@@ -27,3 +27,18 @@ matchExpressions:
 - sourceLabels: [__meta_kubernetes_pod_label_tramontane_shard]
   targetLabel: shard
 {{- end -}}
+
+{{/* A file of rules; with "url", alerts link to their sections of that page: dict "text" TEXT "url" URL */}}
+{{- define "tramontane.rules" -}}
+{{- $rules := fromYaml .text -}}
+{{- if .url -}}
+  {{- range $group := $rules.groups -}}
+    {{- range $rule := $group.rules -}}
+      {{- with $rule.annotations -}}
+        {{- $_ := set . "runbook_url" (printf "%s#%s" $.url (splitList "#" .runbook | last)) -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- toYaml $rules -}}
+{{- end -}}
