@@ -37,6 +37,12 @@ SCHEMA = [
     (*_at("coordinator.drain.timeoutSeconds", -1), "minimum: got -1, want 0"),
     (*_at("coordinator.drain.preStopSeconds", 1.5), "got number, want integer"),
     (*_at("coordinator.service.type", "ExternalName"), "value must be one of"),
+    (*_at("coordinator.service.loadBalancerSourceRanges", ["192.0.2.1"]), "does not match pattern"),
+    (*_at("coordinator.extraVolumes", [{"emptyDir": {}}]), "missing property 'name'"),
+    (*_at("coordinator.extraVolumeMounts", [{"name": "a", "mountPath": "b"}]),
+     "does not match pattern"),
+    (*_at("expertWorkers.updateStrategy.type", "Recreate"), "value must be one of"),
+    (*_at("serviceAccounts.names.experts", "a"), "additional properties 'experts' not allowed"),
     (*_at("coordinator.service.port", 70000), "maximum: got 70,000, want 65,535"),
     (*_at("coordinator.image.digest", "sha256:1234"), "does not match pattern"),
     (*_at("coordinator.image.repository", ""), "minLength: got 0, want 1"),
@@ -160,6 +166,26 @@ CHECKS = [
      chart.at("coordinator.updateStrategy.rollingUpdate", {"maxUnavailable": 0, "maxSurge": "0%"}),
      "coordinator.updateStrategy.rollingUpdate: expected maxUnavailable or maxSurge above 0, found 0 "
      "and 0%"),
+    ("a volume that is the chart's",
+     shards({**LOW, "extraVolumes": [{"name": "model", "emptyDir": {}}]}, HIGH),
+     "expertWorkers.shards[low].extraVolumes: expected names that neither the chart nor "
+     "model.init.volumes use, found model"),
+    ("a volume twice",
+     both(chart.at("model.init.volumes", [{"name": "ca", "emptyDir": {}}]),
+          chart.at("coordinator.extraVolumes", [{"name": "ca", "emptyDir": {}}])),
+     "coordinator.extraVolumes: expected names that neither the chart nor model.init.volumes use, "
+     "found ca"),
+    ("a mount where the chart has its own",
+     chart.at("coordinator.extraVolumeMounts", [{"name": "ca", "mountPath": "/etc/tramontane/tls"}]),
+     "coordinator.extraVolumeMounts: expected paths outside /model and /etc/tramontane, where the "
+     "chart's volumes are, found /etc/tramontane/tls"),
+    ("a port of machines for a Service without any", chart.at("coordinator.service.nodePort", 30470),
+     "coordinator.service.nodePort: expected the type NodePort or LoadBalancer beside it, found "
+     "ClusterIP"),
+    ("a load balancer's class without one",
+     chart.at("coordinator.service", {"type": "NodePort", "loadBalancerClass": "internal"}),
+     "coordinator.service.loadBalancerClass: expected the type LoadBalancer beside it, found "
+     "NodePort"),
     ("GPUs in two places",
      chart.at("expertWorkers", {"gpus": 1, "resources": {"limits": {"nvidia.com/gpu": 1}}}),
      "expected GPUs in one place, found 1 there and nvidia.com/gpu in resources.limits"),

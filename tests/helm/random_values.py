@@ -13,7 +13,8 @@ def _model(rng):
         {"image": {"reference": "registry.example.com/models/mixtral:1"}},
         {"init": {"sizeLimit": "120Gi", "containers": [
             {"name": "download", "image": "registry.example.com/download:1",
-             "args": ["--to=/model"]}]}}]))
+             "args": ["--to=/model"], "volumeMounts": [{"name": "key", "mountPath": "/key"}]}],
+            "volumes": [{"name": "key", "secret": {"secretName": "hub"}}]}}]))
     if rng.random() < 0.5:
         model["path"] = rng.choice(["Mixtral-8x7B-Instruct-v0.1", "a/b.c/"])
     if rng.random() < 0.5:
@@ -81,6 +82,12 @@ def _settings(rng):
         settings["podAnnotations"] = {"example.com/note": "a: b"}
     if rng.random() < 0.2:
         settings["env"] = [{"name": "TZ", "value": "UTC"}]
+        settings["envFrom"] = [{"secretRef": {"name": "proxy", "optional": True}}]
+        settings["dnsConfig"] = {"options": [{"name": "ndots", "value": "2"}]}
+    if rng.random() < 0.2:
+        settings["extraVolumes"] = [{"name": "ca", "configMap": {"name": "company-ca"}}]
+        settings["extraVolumeMounts"] = [{"name": "ca", "mountPath": "/etc/ssl/company",
+                                          "readOnly": True}]
     if rng.random() < 0.3:
         settings["podDisruptionBudget"] = rng.choice(
             [{"enabled": False}, {"maxUnavailable": 0}, {"maxUnavailable": "50%"}])
@@ -188,8 +195,14 @@ def values(seed):
         {}, {"type": "Recreate"}, *([] if attention else [
             {"type": "RollingUpdate"}, {"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
             {"rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "50%"}}])])
-    result["coordinator"]["service"] = {"type": rng.choice(["ClusterIP", "LoadBalancer"]),
-                                        "port": rng.choice([8470, 443])}
+    result["coordinator"]["service"] = {"port": rng.choice([8470, 443]), **rng.choice([
+        {"type": "ClusterIP"}, {"type": "NodePort", "nodePort": 30470},
+        {"type": "LoadBalancer", "externalTrafficPolicy": "Local",
+         "loadBalancerClass": "example.com/internal",
+         "loadBalancerSourceRanges": ["192.0.2.0/24"]}])}
+    for role in ("expertWorkers", "attentionWorkers"):
+        result[role]["updateStrategy"] = rng.choice([{}, {"type": "OnDelete"},
+                                                      {"rollingUpdate": {"partition": 1}}])
     if rng.random() < 0.5:
         result["attention"] = {"kvCacheTokens": rng.choice([0, 1048576]), "kvBlockSize": 32,
                                "maxStepTokens": 1024, "hedgeAfter": 2.5,

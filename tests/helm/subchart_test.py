@@ -35,6 +35,14 @@ class SubchartTest(unittest.TestCase):
         self.assertEqual(manifests({"global": {"any": "thing"}, "tramontane": chart.MODEL}),
                          render.manifests(chart.MODEL))
 
+    def test_a_registry_of_all_charts_goes_before_its_own(self):
+        items = manifests({"global": {"imageRegistry": "mirror.example.com/"}, "tramontane": {
+            **chart.MODEL, "image": {"registry": "registry.example.com"}}})
+        images = {container["image"] for _, _, spec in render.pods(items)
+                  for container in spec["containers"]}
+        self.assertEqual({image.rpartition("/tramontane/")[0] for image in images},
+                         {"mirror.example.com"})
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -3,7 +3,7 @@
 
 {{- define "tramontane.checks" -}}
 {{- $faults := dict "list" list -}}
-{{- range $check := list "checkModel" "checkShards" "checkNames" "checkRoles" "checkUpdates" "checkDevices" "checkFlags" "checkTls" "checkAutoscaling" "checkObservers" -}}
+{{- range $check := list "checkModel" "checkShards" "checkNames" "checkRoles" "checkUpdates" "checkService" "checkDevices" "checkFlags" "checkTls" "checkAutoscaling" "checkObservers" -}}
   {{- $found := include (printf "tramontane.%s" $check) $ | trim -}}
   {{- if $found }}{{ $_ := set $faults "list" (concat $faults.list (splitList "\n" $found)) }}{{ end -}}
 {{- end -}}
@@ -74,6 +74,23 @@ coordinator.replicas: expected 1 beside attention workers, which work for one co
     {{- end -}}
   {{- end -}}
 {{- include "tramontane.checkDevice" $role }}
+{{- include "tramontane.checkVolumes" (set $role "init" $.Values.model.init.volumes) }}
+{{- end -}}
+{{- end -}}
+
+{{/* dict "path" "coordinator" "settings" SETTINGS "init" VOLUMES */}}
+{{- define "tramontane.checkVolumes" -}}
+{{- $used := list "model" "tmp" "tls" "api-tls" "api-client-ca" "api-tokens" -}}
+{{- range $volume := concat (default list .init) (default list .settings.extraVolumes) -}}
+{{- if has $volume.name $used }}
+{{ $.path }}.extraVolumes: expected names that neither the chart nor model.init.volumes use, found {{ $volume.name }}; choose another
+{{- end -}}
+{{- $used = append $used $volume.name -}}
+{{- end -}}
+{{- range .settings.extraVolumeMounts -}}
+{{- if or (hasPrefix "/model/" (printf "%s/" .mountPath)) (hasPrefix "/etc/tramontane/" (printf "%s/" .mountPath)) }}
+{{ $.path }}.extraVolumeMounts: expected paths outside /model and /etc/tramontane, where the chart's volumes are, found {{ .mountPath }}; choose another
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -1,4 +1,4 @@
-{{/* TLS, and autoscaling. */}}
+{{/* TLS, the API's Service, and autoscaling. */}}
 
 {{- define "tramontane.checkTls" -}}
 {{- $tls := .Values.tls -}}
@@ -28,6 +28,17 @@ api.tls.plaintext: expected tls.enabled beside it, found false; the API is plain
 {{- end -}}
 {{- if and .clientCaSecret (not .secretName) (not $tls.enabled) }}
 api.tls.clientCaSecret: expected a certificate for the API, found none; set api.tls.secretName or tls.enabled
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What belongs to other types of Services. */}}
+{{- define "tramontane.checkService" -}}
+{{- $service := .Values.coordinator.service -}}
+{{- $types := dict "nodePort" (list "NodePort" "LoadBalancer") "externalTrafficPolicy" (list "NodePort" "LoadBalancer") "loadBalancerClass" (list "LoadBalancer") "loadBalancerSourceRanges" (list "LoadBalancer") -}}
+{{- range $key, $fitting := $types -}}
+{{- if and (get $service $key) (not (has $service.type $fitting)) }}
+coordinator.service.{{ $key }}: expected the type {{ join " or " $fitting }} beside it, found {{ $service.type }}; set coordinator.service.type, or take it away
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -45,7 +45,20 @@ emptyDir:
 {{- end -}}
 {{- end -}}
 
-{{/* The user's containers, restricted as the others are, with the model's volume to write to. */}}
+{{/* Volumes of the user's containers, beside the model's. $ */}}
+{{- define "tramontane.initVolumes" -}}
+{{- with .Values.model.init -}}
+{{- if .containers -}}
+- name: tmp
+  emptyDir: {}
+{{- with .volumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The user's containers, restricted as the others are, with the model's volume and /tmp to write to. */}}
 {{- define "tramontane.modelContainers" -}}
 {{- $restricted := include "tramontane.containerSecurity" . | fromYaml -}}
 {{- $containers := list -}}
@@ -53,6 +66,9 @@ emptyDir:
   {{- $container := deepCopy . -}}
   {{- if not .securityContext }}{{ $_ := set $container "securityContext" $restricted }}{{ end -}}
   {{- $mounts := append (default list .volumeMounts) (dict "name" "model" "mountPath" "/model") -}}
+  {{- $hasTmp := false -}}
+  {{- range $mounts }}{{ if eq (trimSuffix "/" .mountPath) "/tmp" }}{{ $hasTmp = true }}{{ end }}{{ end -}}
+  {{- if not $hasTmp }}{{ $mounts = append $mounts (dict "name" "tmp" "mountPath" "/tmp") }}{{ end -}}
   {{- $_ := set $container "volumeMounts" $mounts -}}
   {{- $containers = append $containers $container -}}
 {{- end -}}

@@ -71,7 +71,10 @@ labels:
 
 {{/* The account of a role: dict "root" $ "component" "coordinator". */}}
 {{- define "tramontane.serviceAccount" -}}
-{{- if .root.Values.serviceAccounts.create -}}
+{{- $given := index .root.Values.serviceAccounts.names (include "tramontane.roleKey" .) -}}
+{{- if $given -}}
+{{ $given }}
+{{- else if .root.Values.serviceAccounts.create -}}
 {{- printf "%s-%s" (include "tramontane.fullname" .root) .component -}}
 {{- else -}}
 default
@@ -96,7 +99,7 @@ default
 
 {{/* dict "root" $ "image" IMAGE "device" "cuda:0"; no device: the CPU */}}
 {{- define "tramontane.image" -}}
-{{- with .root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- with default .root.Values.image.registry (.root.Values.global).imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{- .image.repository -}}
 {{- if .image.digest -}}
 @{{ .image.digest }}

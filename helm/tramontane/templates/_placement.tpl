@@ -35,6 +35,15 @@ affinity:
 {{- end }}
 {{- end -}}
 
+{{/* Settings that are fields of a pod as they are, where they say anything. SETTINGS */}}
+{{- define "tramontane.podFields" -}}
+{{- range $key, $value := . }}
+{{- with $value }}
+{{ dict $key . | toYaml }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* The container's resources, with the GPUs. */}}
 {{- define "tramontane.resources" -}}
 {{- $resources := deepCopy .settings.resources -}}

@@ -80,6 +80,10 @@ args:
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with $settings.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 ports:
   - {name: grpc, containerPort: {{ include "tramontane.rpcPort" . }}}
   - {name: health, containerPort: {{ include "tramontane.healthPort" . }}}
@@ -100,6 +104,23 @@ volumeMounts:
     mountPath: /model
     readOnly: true
   {{- include "tramontane.secretMounts" . | trim | nindent 2 }}
+  {{- with $settings.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* What every pod has, that of the test too. $ */}}
+{{- define "tramontane.podBasics" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  {{- include "tramontane.podSecurity" . | nindent 2 }}
 {{- end -}}
 
 {{- define "tramontane.podTemplate" -}}
@@ -118,16 +139,7 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "tramontane.serviceAccount" . }}
-  automountServiceAccountToken: false
-  enableServiceLinks: false
-  {{- with .root.Values.image.pullSecrets }}
-  imagePullSecrets:
-    {{- range . }}
-    - name: {{ . }}
-    {{- end }}
-  {{- end }}
-  securityContext:
-    {{- include "tramontane.podSecurity" .root | nindent 4 }}
+  {{- include "tramontane.podBasics" .root | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "tramontane.gracePeriod" $settings.drain }}
   {{- if .root.Values.model.init.containers }}
   initContainers:
@@ -139,21 +151,12 @@ spec:
   volumes:
     -
       {{- include "tramontane.modelVolume" .root | nindent 6 }}
+    {{- include "tramontane.initVolumes" .root | nindent 4 }}
     {{- include "tramontane.secretVolumes" . | trim | nindent 4 }}
+    {{- with $settings.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- include "tramontane.spread" . | nindent 2 }}
   {{- include "tramontane.affinity" . | nindent 2 }}
-  {{- with $settings.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $settings.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $settings.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
-  {{- with $settings.runtimeClassName }}
-  runtimeClassName: {{ . }}
-  {{- end }}
+  {{- include "tramontane.podFields" (pick $settings "dnsConfig" "nodeSelector" "priorityClassName" "runtimeClassName" "tolerations") | nindent 2 }}
 {{- end -}}

@@ -4,7 +4,7 @@
      Maps that name things one by one are merged; others, such as resources, are replaced. */}}
 {{- define "tramontane.shard" -}}
 {{- $merged := deepCopy (omit .root.Values.expertWorkers "shards") -}}
-{{- $joined := list "autoscaling" "drain" "extraFlags" "image" "podAnnotations" "podDisruptionBudget" "podLabels" "spread" -}}
+{{- $joined := list "autoscaling" "drain" "extraFlags" "image" "podAnnotations" "podDisruptionBudget" "podLabels" "spread" "updateStrategy" -}}
 {{- range $key, $value := .shard -}}
   {{- if has $key $joined -}}
     {{- $_ := set $merged $key (mergeOverwrite (default dict (get $merged $key)) (deepCopy $value)) -}}

@@ -56,7 +56,15 @@ spec:
   minReadySeconds: {{ int .settings.minReadySeconds }}
   podManagementPolicy: Parallel
   updateStrategy:
-    type: RollingUpdate
+    {{- with .settings.updateStrategy }}
+    type: {{ .type }}
+    {{- if eq .type "RollingUpdate" }}
+    {{- with (.rollingUpdate).partition }}
+    rollingUpdate:
+      partition: {{ int . }}
+    {{- end }}
+    {{- end }}
+    {{- end }}
   selector:
     matchLabels:
       {{- include "tramontane.selectorLabels" . | nindent 6 }}
