@@ -51,6 +51,16 @@ class ManifestsTest(unittest.TestCase):
             with self.subTest(seed):
                 self.check(random_values.values(seed))
 
+    def test_notes_are_paragraphs(self):
+        guarded = {"api": {"tokensSecret": {"name": "tokens"}}}
+        for values in ({}, guarded, {"helmTest": {"enabled": False}},
+                       {"networkPolicy": {"enabled": False}}, {"expertWorkers": {"replicas": None}}):
+            text = render.notes(chart.merged(chart.MODEL, values))
+            self.assertNotIn("\n\n\n", text)
+            for paragraph in text.split("\n\n"):  # commands stand alone
+                self.assertEqual(len({line.startswith("  ") for line in paragraph.splitlines()}), 1,
+                                 paragraph)
+
     def test_notes_tell_the_next_command(self):
         text = render.notes(chart.MODEL)
         for command in (f"helm test {render.RELEASE}", "kubectl -n tramontane-dry-run port-forward",
