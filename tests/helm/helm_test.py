@@ -61,6 +61,22 @@ class ManifestsTest(unittest.TestCase):
                 self.assertEqual(len({line.startswith("  ") for line in paragraph.splitlines()}), 1,
                                  paragraph)
 
+    def test_notes_warn_of_a_door_that_nobody_passes(self):
+        doors = (({"coordinator": {"service": {"type": "LoadBalancer"}}}, "service.type LoadBalancer"),
+                 ({"coordinator": {"service": {"type": "NodePort"}}}, "service.type NodePort"),
+                 ({"ingress": {"enabled": True, "hosts": ["a.example.com"]}}, "ingress.enabled"),
+                 ({"grpcRoute": {"enabled": True, "parentRefs": [{"name": "a"}]}}, "grpcRoute.enabled"))
+        passed = ({"clients": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]},
+                  {"clients": [{"podSelector": {}}, {"namespaceSelector": {}}]},
+                  {"extraIngress": {"coordinator": [{}]}}, {"enabled": False})
+        self.assertNotIn("WARNING", render.notes(chart.MODEL))
+        for door, words in doors:
+            values = chart.merged(chart.MODEL, door)
+            self.assertRegex(render.notes(values), f"WARNING: .*{words} offers the API")
+            for policy in passed:
+                self.assertNotIn("WARNING", render.notes(
+                    chart.merged(values, {"networkPolicy": policy})))
+
     def test_notes_tell_the_next_command(self):
         text = render.notes(chart.MODEL)
         for command in (f"helm test {render.RELEASE}", "kubectl -n tramontane-dry-run port-forward",

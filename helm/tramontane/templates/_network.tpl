@@ -47,3 +47,17 @@
     - {protocol: TCP, port: {{ int .port }}}
 {{- end -}}
 {{- end -}}
+
+{{/* Values that offer the API beyond the namespace, where the policies admit callers of it alone; else
+     nothing. $ */}}
+{{- define "tramontane.doorsNobodyPasses" -}}
+{{- $doors := list -}}
+{{- if ne .Values.coordinator.service.type "ClusterIP" }}{{ $doors = append $doors (printf "coordinator.service.type %s" .Values.coordinator.service.type) }}{{ end -}}
+{{- if .Values.ingress.enabled }}{{ $doors = append $doors "ingress.enabled" }}{{ end -}}
+{{- if .Values.grpcRoute.enabled }}{{ $doors = append $doors "grpcRoute.enabled" }}{{ end -}}
+{{- $isOpen := not (empty .Values.networkPolicy.extraIngress.coordinator) -}}
+{{- range .Values.networkPolicy.clients -}}
+  {{- if or (hasKey . "namespaceSelector") (hasKey . "ipBlock") }}{{ $isOpen = true }}{{ end -}}
+{{- end -}}
+{{- if not $isOpen }}{{ join ", " $doors }}{{ end -}}
+{{- end -}}
