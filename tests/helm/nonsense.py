@@ -27,6 +27,10 @@ def _at(path, value):
 
 SCHEMA = [
     (*_at("replicas", 3), "additional properties 'replicas' not allowed"),
+    (*_at("attentionWorkers", None), "missing property 'attentionWorkers'"),
+    (*_at("expertWorkers.image", None), "missing property 'image'"),
+    (*_at("expertWorkers.shards", None), "missing property 'shards'"),
+    (*_at("model.numLayers", None), "missing property 'numLayers'"),
     (*_at("coordinator.replica", 2), "additional properties 'replica' not allowed"),
     (*_at("coordinator.replicas", "two"), "got string, want null or integer"),
     (*_at("coordinator.replicas", 0), "minimum: got 0, want 1"),

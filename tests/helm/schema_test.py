@@ -69,6 +69,20 @@ class SchemaTest(unittest.TestCase):
         for key, value in values.items():
             self.compare_keys(value, schema["properties"][key], f"{path}/{key}")
 
+    def test_a_section_may_not_be_null(self):
+        """helm takes keys away that are null, and templates ask for what is in a section. Lists, maps
+        of the user's own and numbers may be null: nothing of it."""
+        self.check_sections(self.schema, "")
+
+    def check_sections(self, schema, path):
+        for name, sub in schema.get("properties", {}).items():
+            closed = self.schema["definitions"][sub["$ref"].rpartition("/")[2]] if "$ref" in sub else sub
+            if closed.get("additionalProperties") is False and name not in (
+                    "affinity", "resources", "rollingUpdate"):
+                self.assertIn(name, schema.get("required", []), path)
+            if closed is sub:
+                self.check_sections(sub, f"{path}/{name}")
+
     def test_every_property_is_explained_and_closed(self):
         for path, sub in properties(self.schema):
             if set(sub) == {"$ref"}:

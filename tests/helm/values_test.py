@@ -97,6 +97,19 @@ class ShardsTest(unittest.TestCase):
             for name in ("coordinator", "attention")[:attention + 1]:
                 self.assertEqual(pod(before, name), pod(after, name))
 
+    def test_lists_and_maps_that_are_null_are_empty(self):
+        def emptied(values):
+            return {key: emptied(value) if isinstance(value, dict) and value else None
+                    for key, value in values.items() if isinstance(value, (dict, list))}
+        given = emptied(chart.defaults())
+        del given["expertWorkers"]["shards"], given["networkPolicy"]["dns"]  # refused
+        more = {"tls": {"enabled": True, "certManager": {"enabled": True}},
+                "attentionWorkers": {"replicas": 1},
+                "model": {"pvc": {"claimName": ""}, "init": {"containers": [
+                    {"name": "get", "image": "get:1"}]}}}
+        items = render.manifests(chart.merged(chart.merged(chart.MODEL, given), more))
+        self.assertEqual(list(rendered.faults(items)), [])
+
 
 class DevicesTest(unittest.TestCase):
 

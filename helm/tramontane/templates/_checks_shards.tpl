@@ -41,7 +41,7 @@
   {{- $layersText := default (printf "0-%d" (sub $layers 1)) (include "tramontane.layersText" $shard) -}}
   {{- include "tramontane.checkParts" (dict "path" (printf "%s.experts" $path) "text" $expertsText "count" $experts "what" "expert" "limit" "numExperts") }}
   {{- include "tramontane.checkParts" (dict "path" (printf "%s.layers" $path) "text" $layersText "count" $layers "what" "layer" "limit" "numLayers") }}
-  {{- $replicas := ternary $shard.autoscaling.minReplicas $shard.replicas $shard.autoscaling.enabled -}}
+  {{- $replicas := ternary $shard.autoscaling.minReplicas $shard.replicas (default false $shard.autoscaling.enabled) -}}
   {{- if or (kindIs "invalid" $replicas) (gt (int $replicas) 0) -}}
     {{- $expertIds := include "tramontane.ids" (dict "text" $expertsText "count" $experts) | fromJsonArray -}}
     {{- range $layer := include "tramontane.ids" (dict "text" $layersText "count" $layers) | fromJsonArray -}}

@@ -19,7 +19,7 @@ topologySpreadConstraints:
 {{- end -}}
 
 {{- define "tramontane.affinity" -}}
-{{- $affinity := deepCopy .settings.affinity -}}
+{{- $affinity := deepCopy (default dict .settings.affinity) -}}
 {{- if and (ne .settings.antiAffinity "none") (not (hasKey $affinity "podAntiAffinity")) -}}
   {{- $selector := dict "matchLabels" (include "tramontane.selectorLabels" . | fromYaml) -}}
   {{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" $selector -}}
@@ -46,7 +46,7 @@ affinity:
 
 {{/* The container's resources, with the GPUs. */}}
 {{- define "tramontane.resources" -}}
-{{- $resources := deepCopy .settings.resources -}}
+{{- $resources := deepCopy (default dict .settings.resources) -}}
 {{- if gt (int .settings.gpus) 0 -}}
   {{- $limits := default dict $resources.limits -}}
   {{- $_ := set $limits .settings.gpuResource (int .settings.gpus) -}}

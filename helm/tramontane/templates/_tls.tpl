@@ -31,7 +31,7 @@
   {{- $caller = "attention-worker" -}}
 {{- end -}}
 {{- $names := list (include "tramontane.tlsName" (dict "root" .root "component" $caller)) -}}
-{{- join "," (concat $names .root.Values.tls.extraAllowedPeers) -}}
+{{- join "," (concat $names (default list .root.Values.tls.extraAllowedPeers)) -}}
 {{- end -}}
 
 {{/* Files of Secrets are root's; the group of the volume reads them, or everybody in the pod. */}}

@@ -6,7 +6,7 @@
 
 {{/* The number of pods, where it is ours. SETTINGS */}}
 {{- define "tramontane.replicas" -}}
-{{- if not (or (kindIs "invalid" .replicas) (dig "autoscaling" "enabled" false .)) -}}
+{{- if not (or (kindIs "invalid" .replicas) (dig "autoscaling" "enabled" false . | default false)) -}}
 replicas: {{ int .replicas }}
 {{- end -}}
 {{- end -}}
