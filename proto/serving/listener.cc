@@ -18,6 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/health.pb.h"
+#include "proto/serving/grpc_log.h"
 #include "proto/serving/health_board.h"
 #include "proto/serving/host_port.h"
 
@@ -140,6 +141,7 @@ absl::Status Listener::Serve(const ListenerOptions& options, bool has_service,
       ConnectionAcceptor::Listen(options.address);
   if (!acceptor.ok()) return acceptor.status();
 
+  TakeGrpcLog();
   // Protobuf would write a line for each string that is not UTF-8. Its sender is told.
   google::protobuf::SetLogHandler(nullptr);
   grpc::EnableDefaultHealthCheckService(true);
