@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <iterator>
 #include <map>
@@ -108,9 +110,21 @@ bool UseColors() {
   return color == "always" || (color == "auto" && isatty(STDOUT_FILENO) == 1);
 }
 
-void Print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+// What went wrong with the output, which nothing can be printed to any more; 0: nothing.
+int print_errno = 0;
+
+// False where it is lost.
+bool Print(const std::string& text) {
+  const bool written =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (!written && print_errno == 0) print_errno = errno;
+  return written;
+}
+
+absl::Status Printed() {
+  if (print_errno == 0) return absl::OkStatus();
+  return absl::AbortedError(
+      absl::StrCat("the output cannot be written: ", std::strerror(print_errno)));
 }
 
 absl::StatusOr<RoutingView> MakeRoutingView(InferenceClient& client) {
@@ -164,9 +178,9 @@ absl::StatusOr<v1::GenerateResponse> RunOnce(InferenceClient& client,
   Completions completions;
   CompletionTexts texts(request.num_completions());
   bool printed = false;
-  const auto print = [&printed](const std::string& text) {
+  const auto print = [&](const std::string& text) {
     printed = printed || !text.empty();
-    Print(text);
+    if (!Print(text)) client.Cancel();
   };
   const absl::Status status = client.Generate(request, [&](const v1::GenerateResponse& part) {
     Completion& completion =
@@ -181,8 +195,10 @@ absl::StatusOr<v1::GenerateResponse> RunOnce(InferenceClient& client,
   }
   if (!json) print(texts.Finish());
   if (!json && (status.ok() || printed)) Print("\n");
+  if (const absl::Status lost = Printed(); !lost.ok()) return lost;
   if (!status.ok()) return status;
   PrintEnds(request, completions);
+  if (const absl::Status lost = Printed(); !lost.ok()) return lost;
   return completions[0].all;
 }
 
@@ -196,7 +212,14 @@ absl::Status Converse(InferenceClient& client, v1::GenerateRequest request) {
     message->set_role("user");
     message->set_content(line);
     const absl::StatusOr<v1::GenerateResponse> answer = RunOnce(client, request);
-    if (!answer.ok()) return answer.status();
+    if (absl::IsCancelled(answer.status()) || absl::IsAborted(answer.status())) {
+      return answer.status();
+    }
+    if (!answer.ok()) {  // what was said before still stands
+      std::fprintf(stderr, "error: %s\n", std::string(answer.status().message()).c_str());
+      request.mutable_messages()->RemoveLast();
+      continue;
+    }
     v1::ChatMessage* const reply = request.add_messages();
     reply->set_role("assistant");
     reply->set_content(answer->text());

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
 
+#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -47,6 +49,20 @@ TEST_F(GenerateTest, StreamsTextAndEndsWithTheRate) {
   EXPECT_EQ(output.exit_code, kExitOk) << output.stderr_text;
   EXPECT_THAT(output.stdout_text, HasSubstr("there lived a man"));
   EXPECT_THAT(output.stderr_text, HasSubstr("tokens/s"));
+}
+
+// A full disk, or a reader that has gone: nobody wants the rest, and it did not succeed.
+TEST_F(GenerateTest, OutputThatIsLostIsAFailure) {
+  for (const std::string format : {"", "--json "}) {
+    for (const std::string sink : {"1</dev/null", "| head -c 1 >/dev/null"}) {
+      const std::string command = absl::StrCat(
+          "bash -c 'set -o pipefail; ", TRAMONTANE_BINARY_DIR,
+          "/generate --target=", cluster_->coordinator().address,
+          " --ignore_eos --max_tokens=900 --num_completions=3 ", format, "Once ", sink, "'");
+      const int status = std::system(command.c_str());
+      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == kExitFailure) << command << status;
+    }
+  }
 }
 
 TEST_F(GenerateTest, JsonHasTheApisFields) {
