@@ -1,6 +1,8 @@
 #include "attention_worker/grpc/hosted_attention.h"
 
 #include <algorithm>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -28,25 +30,25 @@ ExpertWorkerExpectation Expected(const Checkpoint& checkpoint, const Backend& ba
   return expected;
 }
 
-ConnectFunction Connector(const ExpertWorkerExpectation& expected, std::string kernels,
-                          const TlsClient& tls, std::shared_ptr<StreamPump> pump) {
-  return [expected, kernels = std::move(kernels), tls, pump = std::move(pump)](
+ConnectFunction Connector(const ExpertWorkerExpectation& expected, const TlsClient& tls,
+                          std::shared_ptr<StreamPump> pump) {
+  return [expected, tls, pump = std::move(pump)](
              const std::string& address, std::function<void(const absl::Status&)> on_disconnect) {
     GrpcExpertClientOptions options;
     options.connect_timeout = kConnectTimeout;
     options.tls = tls;
     options.pump = pump;
     options.on_disconnect = std::move(on_disconnect);
-    absl::StatusOr<std::shared_ptr<ExpertClient>> client =
-        ConnectExpertWorker(address, expected, options);
-    if (client.ok() && (*client)->description().backend != kernels) {
-      Log(LogLevel::kWarning, "expert worker has other kernels: last bits may depend on placement",
-          {{"worker", address},
-           {"expected", kernels},
-           {"found", (*client)->description().backend}});
-    }
-    return client;
+    return ConnectExpertWorker(address, expected, options);
   };
+}
+
+// A worker that is refused computes nothing: only of one that is not is this said.
+void WarnOfOtherKernels(const ExpertClient& client, std::string_view kernels) {
+  const std::string& found = client.description().backend;
+  if (found == kernels) return;
+  Log(LogLevel::kWarning, "expert worker has other kernels: last bits may depend on placement",
+      {{"worker", client.address()}, {"expected", kernels}, {"found", found}});
 }
 
 }  // namespace
@@ -145,11 +147,12 @@ absl::Status HostedAttention::FindExperts() {
   discovery.num_experts = checkpoint_->config().num_experts;
   discovery.addresses.resolve = ResolveTarget;
   discovery.allow_mixed_backends = options_.allow_mixed_backends;
-  discovery.connect = Connector(Expected(*checkpoint_, *backend_), std::string(backend_->name()),
-                                options_.expert_tls, pump_);
-  discovery.probe = [probe = probe_.get()](const std::shared_ptr<ExpertClient>& client,
-                                           int wrong_answers) {
-    return probe->Probe(client, wrong_answers);
+  discovery.connect = Connector(Expected(*checkpoint_, *backend_), options_.expert_tls, pump_);
+  discovery.probe = [probe = probe_.get(), kernels = std::string(backend_->name())](
+                        const std::shared_ptr<ExpertClient>& client, int wrong_answers) {
+    absl::Status probed = probe->Probe(client, wrong_answers);
+    if (probed.ok()) WarnOfOtherKernels(*client, kernels);
+    return probed;
   };
   discovery_ = std::make_unique<WorkerDiscovery>(std::move(discovery), &expert_readiness_);
   return absl::OkStatus();
