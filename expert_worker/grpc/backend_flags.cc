@@ -2,6 +2,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 
 ABSL_FLAG(std::string, compute, "bf16",
           "Format of weights, activations and rows: bf16, or f32 for exact comparisons. The same "
@@ -17,6 +18,9 @@ ABSL_FLAG(std::string, cpu_isa, "",
 
 namespace tramontane {
 
+// More than any machine has processors; beyond it the system may have no thread left to give.
+constexpr int kMostThreads = 4096;
+
 absl::StatusOr<BackendOptions> BackendFlags() {
   BackendOptions options;
   const absl::StatusOr<DType> compute = ParseComputeDType(absl::GetFlag(FLAGS_compute));
@@ -27,8 +31,9 @@ absl::StatusOr<BackendOptions> BackendFlags() {
   if (!device.ok()) return device;
   options.cuda_graphs = absl::GetFlag(FLAGS_cuda_graphs);
   options.num_threads = absl::GetFlag(FLAGS_threads);
-  if (options.num_threads < 0) {
-    return absl::InvalidArgumentError("--threads: expected 0 or more");
+  if (options.num_threads < 0 || options.num_threads > kMostThreads) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threads=", options.num_threads, ": expected 0 to ", kMostThreads));
   }
   options.isa = absl::GetFlag(FLAGS_cpu_isa);
   return options;
