@@ -27,6 +27,9 @@ constexpr int64_t kRequestBytes = 64 * kKiB;
 constexpr int64_t kRequestTokenBytes = 16;
 // A piece, its score and its place in SentencePiece's tries.
 constexpr int64_t kTokenizerPieceBytes = 256;
+// While the longest text that the context could hold is tokenized, of which there is one at a time:
+// 170 bytes (measured) for each of up to 48 bytes a token.
+constexpr int64_t kTokenizedTokenBytes = 8 * kKiB;
 
 int64_t Threads(int stated) { return stated > 0 ? stated : kUnknownThreads; }
 
@@ -63,7 +66,8 @@ void AddRequests(const CapacityRequest& request, int64_t users, ProcessMemory* m
       {kRequestsItem, (users + request.max_waiting_requests) *
                           (kRequestBytes + ContextTokens(request) * kRequestTokenBytes)});
   memory->items.push_back(
-      {kTokenizerItem, int64_t{request.model.vocab_size} * kTokenizerPieceBytes});
+      {kTokenizerItem, int64_t{request.model.vocab_size} * kTokenizerPieceBytes +
+                           int64_t{request.model.max_position_embeddings} * kTokenizedTokenBytes});
 }
 
 }  // namespace
