@@ -75,7 +75,8 @@ absl::Status InferenceService::Admit(grpc::CallbackServerContext* context,
   if (dependencies_.access->Admit(authorization, absl::Now(), permit, &refusal)) {
     return absl::OkStatus();
   }
-  dependencies_.security_metrics->CountFailure(refusal.reason);
+  dependencies_.security_metrics->CountFailure(refusal.reason, context->peer(),
+                                               std::string(refusal.status.message()));
   if (refusal.status.code() == absl::StatusCode::kResourceExhausted) {
     AddRetryPushback(context, refusal.retry_after + absl::Milliseconds(1));
   }

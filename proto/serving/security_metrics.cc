@@ -1,6 +1,9 @@
 #include "proto/serving/security_metrics.h"
 
+#include <optional>
 #include <utility>
+
+#include "model/log.h"
 
 namespace tramontane {
 namespace {
@@ -22,6 +25,19 @@ SecurityMetrics::SecurityMetrics(std::shared_ptr<prometheus::Registry> registry)
                        .Register(*registry_);
   for (size_t i = 0; i < kReasons.size(); ++i)
     failures_[i] = &failures.Add({{"reason", kReasons[i]}});
+}
+
+void SecurityMetrics::CountFailure(AuthFailure reason, std::string_view peer,
+                                   std::string_view message) {
+  const auto index = static_cast<size_t>(reason);
+  failures_[index]->Increment();
+  const std::optional<int64_t> left_out = limit_.Take(std::chrono::steady_clock::now());
+  if (!left_out.has_value()) return;
+  Log(LogLevel::kWarning, "caller refused",
+      {{"reason", kReasons[index]},
+       {"peer", peer},
+       {"message", message},
+       {"lines_left_out", *left_out}});
 }
 
 void SecurityMetrics::ShowExpiry(const std::string& file, absl::Time not_after) {

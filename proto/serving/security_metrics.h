@@ -8,10 +8,13 @@
 #include <prometheus/registry.h>
 
 #include <array>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/time/time.h"
+#include "proto/serving/line_limit.h"
 
 namespace tramontane {
 
@@ -29,7 +32,9 @@ class SecurityMetrics {
  public:
   explicit SecurityMetrics(std::shared_ptr<prometheus::Registry> registry);
 
-  void CountFailure(AuthFailure reason) { failures_[static_cast<size_t>(reason)]->Increment(); }
+  // And writes why, and who it was as far as that is known, into the log: ten lines in ten seconds
+  // at most.
+  void CountFailure(AuthFailure reason, std::string_view peer, std::string_view message);
   // Of the certificate that was read from `file`.
   void ShowExpiry(const std::string& file, absl::Time not_after);
 
@@ -37,6 +42,7 @@ class SecurityMetrics {
   const std::shared_ptr<prometheus::Registry> registry_;
   std::array<prometheus::Counter*, 5> failures_;  // by AuthFailure
   prometheus::Family<prometheus::Gauge>& expiry_;
+  LineLimit limit_{10, std::chrono::seconds(10)};
 };
 
 }  // namespace tramontane

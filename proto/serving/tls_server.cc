@@ -75,8 +75,8 @@ void CheckPeer(void* user_data, grpc_auth_context* context, const grpc_metadata*
   if (!options.allowed_peers.empty() && !IsOpenCall(metadata, num_metadata)) {
     status = options.allowed_peers.Check(NamesOf(context));
   }
-  if (!status.ok()) options.on_refused();
   const std::string message(status.message());
+  if (!status.ok()) options.on_refused(message);
   done(done_data, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(status.raw_code()),
        status.ok() ? nullptr : message.c_str());
 }

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "proto/serving/peer_names.h"
 #include "proto/serving/tls_identity.h"
@@ -19,7 +20,7 @@ struct TlsServerOptions {
   bool require_client_certificate = false;
   PeerNames allowed_peers;
   // For each call that a peer of another name makes. From any thread; it must not block.
-  std::function<void()> on_refused = [] {};
+  std::function<void(std::string_view message)> on_refused = [](std::string_view) {};
 };
 
 // Takes what the identity has at that moment for each new connection. Each call of a peer that is

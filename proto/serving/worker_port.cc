@@ -44,7 +44,9 @@ std::shared_ptr<grpc::ServerCredentials> WorkerPortCredentials(const WorkerPort&
   options.identity = port.identity;
   options.require_client_certificate = true;
   options.allowed_peers = port.allowed_peers;
-  options.on_refused = [metrics] { metrics->CountFailure(AuthFailure::kPeerName); };
+  options.on_refused = [metrics](std::string_view message) {  // which has the peer's names
+    metrics->CountFailure(AuthFailure::kPeerName, "", message);
+  };
   return CreateTlsServerCredentials(std::move(options));
 }
 

@@ -7,7 +7,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
+
+#include "proto/serving/line_limit.h"
 
 namespace tramontane {
 namespace {
@@ -16,15 +21,19 @@ using testing::HasSubstr;
 using testing::Not;
 
 TEST(LineLimitTest, WritesSoManyInAWindowAndCountsWhatItLeftOut) {
-  LineLimit limit(2, absl::Seconds(10));
-  EXPECT_EQ(limit.Take(absl::Seconds(100)), 0);
-  EXPECT_EQ(limit.Take(absl::Seconds(101)), 0);
-  EXPECT_EQ(limit.Take(absl::Seconds(102)), std::nullopt);
-  EXPECT_EQ(limit.Take(absl::Seconds(109.9)), std::nullopt);
-  EXPECT_EQ(limit.Take(absl::Seconds(110)), 2);
-  EXPECT_EQ(limit.Take(absl::Seconds(110)), 0);
-  EXPECT_EQ(limit.Take(absl::Seconds(110)), std::nullopt);
-  EXPECT_EQ(limit.Take(absl::Seconds(200)), 1);
+  LineLimit limit(2, std::chrono::seconds(10));
+  const auto take = [&limit](double seconds) {
+    return limit.Take(std::chrono::steady_clock::time_point(
+        std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000))));
+  };
+  EXPECT_EQ(take(100), 0);
+  EXPECT_EQ(take(101), 0);
+  EXPECT_EQ(take(102), std::nullopt);
+  EXPECT_EQ(take(109.9), std::nullopt);
+  EXPECT_EQ(take(110), 2);
+  EXPECT_EQ(take(110), 0);
+  EXPECT_EQ(take(110), std::nullopt);
+  EXPECT_EQ(take(200), 1);
 }
 
 TEST(GrpcLogTest, ItsLinesAreOursAndFew) {

@@ -61,7 +61,7 @@ class TlsServerTest : public testing::Test {
     options.identity = identity_;
     options.require_client_certificate = require_client_certificate;
     options.allowed_peers = allowed;
-    options.on_refused = [this] { ++num_refused_; };
+    options.on_refused = [this](std::string_view) { ++num_refused_; };
     ListenerOptions listener_options;
     listener_options.address = address;
     listener_options.credentials = CreateTlsServerCredentials(options);

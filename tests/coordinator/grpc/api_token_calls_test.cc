@@ -97,6 +97,7 @@ class ApiTokenCallsTest : public testing::Test {
 };
 
 TEST_F(ApiTokenCallsTest, NoMethodAnswersWithoutAToken) {
+  testing::internal::CaptureStderr();
   const google::protobuf::ServiceDescriptor* const service =
       v1::GenerateRequest::descriptor()->file()->FindServiceByName("Inference");
   ASSERT_NE(service, nullptr);
@@ -110,6 +111,9 @@ TEST_F(ApiTokenCallsTest, NoMethodAnswersWithoutAToken) {
         << method;
     EXPECT_NE(CallRaw(method, kToken).error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
   }
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log,
+              testing::HasSubstr("event=\"caller refused\" reason=no_token peer=ipv4:127.0.0.1:"));
 }
 
 TEST_F(ApiTokenCallsTest, HealthNeedsNoToken) {
