@@ -31,17 +31,14 @@ Admission::Admission(int kv_block_size, std::shared_ptr<StreamEvents> events,
 
 void Admission::AddWorker() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  loads_.emplace_back();
-  lost_at_.push_back(absl::InfiniteFuture());
+  loads_.Add();
   placement_.AddWorker();
 }
 
 int64_t Admission::MissingPlacesLocked(size_t num_completions, absl::Time now) const {
-  int64_t places = options_.max_waiting_requests;
-  for (size_t i = 0; i < loads_.size(); ++i) {
-    if (now - lost_at_[i] >= options_.moment_away) continue;
-    places += options_.max_running_requests - loads_[i].num_running;
-  }
+  const int64_t places =
+      options_.max_waiting_requests +
+      loads_.NumFreePlaces(options_.max_running_requests, options_.moment_away, now);
   const auto wanted = static_cast<int64_t>(waiting_.size() + num_completions);
   return std::max<int64_t>(0, wanted - places);
 }
@@ -88,10 +85,8 @@ void Admission::DisplaceLocked(const std::vector<SequenceId>& victims, int prior
 }
 
 absl::Status Admission::QueueFullLocked(size_t num_completions, absl::Time now) {
-  int64_t num_running = 0;
-  for (const AttentionLoad& load : loads_) num_running += load.num_running;
   absl::Status full = absl::ResourceExhaustedError(absl::StrCat(
-      "the waiting queue is full: ", num_running, " requests run, ", waiting_.size(),
+      "the waiting queue is full: ", loads_.num_running(), " requests run, ", waiting_.size(),
       " wait (limit ", options_.max_waiting_requests, ")",
       num_completions > 1
           ? absl::StrCat("; no room for ", num_completions, " completions, each of which counts")
@@ -117,9 +112,7 @@ absl::Status Admission::CheckWaitLocked(const Sequence& sequence, size_t num_com
 
 std::optional<absl::Duration> Admission::EstimateLocked(int priority, size_t num_completions,
                                                         absl::Time now) const {
-  if (std::any_of(loads_.begin(), loads_.end(), [](const auto& load) { return load.ready; })) {
-    return absl::ZeroDuration();
-  }
+  if (loads_.HavePlace(now)) return absl::ZeroDuration();
   const std::optional<double> rate = drain_rate_.PerSecond(now);
   if (!rate.has_value()) return std::nullopt;
   return absl::Seconds(static_cast<double>(waiting_.num_before(priority) + num_completions) /
@@ -140,9 +133,7 @@ absl::Duration Admission::TakeRetrySlotLocked(absl::Duration at_least, absl::Tim
 }
 
 void Admission::NoteSaturationLocked(absl::Time now) {
-  const bool ready =
-      std::any_of(loads_.begin(), loads_.end(), [](const auto& load) { return load.ready; });
-  drain_rate_.SetSaturated(!ready && !waiting_.empty(), now);
+  drain_rate_.SetSaturated(!loads_.HavePlace(now) && !waiting_.empty(), now);
 }
 
 absl::Status Admission::Enter(std::vector<std::unique_ptr<Sequence>> completions,
@@ -176,27 +167,24 @@ void Admission::SetLoad(int worker, const AttentionLoad& load) {
   bool woke = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const AttentionLoad before = std::exchange(loads_[static_cast<size_t>(worker)], load);
+    const absl::Time now = options_.clock();
+    const AttentionLoad before = loads_.Set(worker, load, now);
     // What it leaves may be somebody else's now.
     woke = before.ready && !load.ready && loads_.size() > 1 && !waiting_.empty();
-    const absl::Time now = options_.clock();
-    if (before.serving != load.serving) {
-      lost_at_[static_cast<size_t>(worker)] = load.serving ? absl::InfiniteFuture() : now;
-    }
     NoteSaturationLocked(now);
-    if (limits_.NoteNoneServes(*std::max_element(lost_at_.begin(), lost_at_.end()))) {
-      UpdateExpiriesLocked();
-    }
+    if (limits_.NoteNoneServes(loads_.none_serves_since())) UpdateExpiriesLocked();
   }
   if (woke) events_->WakeAllBut(worker);
 }
 
+void Admission::Expect(int worker, absl::Time due) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  loads_.Expect(worker, due);
+}
+
 bool Admission::OthersServe(int worker) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (size_t i = 0; i < loads_.size(); ++i) {
-    if (loads_[i].serving && i != static_cast<size_t>(worker)) return true;
-  }
-  return false;
+  return loads_.OthersServe(worker);
 }
 
 std::unique_ptr<Sequence> Admission::Next(int worker) {
@@ -220,7 +208,7 @@ std::unique_ptr<Sequence> Admission::Next(int worker) {
         taken->siblings.push_back(std::move(sibling));
       }
     }
-    loads_[static_cast<size_t>(worker)].num_running += 1 + static_cast<int>(taken->siblings.size());
+    loads_.AddRunning(worker, 1 + static_cast<int>(taken->siblings.size()));
     others_turn = loads_.size() > 1 && !waiting_.empty();
   }
   if (others_turn) events_->WakeAllBut(worker);
@@ -228,9 +216,10 @@ std::unique_ptr<Sequence> Admission::Next(int worker) {
 }
 
 int Admission::ChooseWorkerLocked(const Sequence& sequence) {
+  const std::vector<AttentionLoad> candidates = loads_.Candidates(options_.clock());
   const std::optional<int> joined = sequence.worker();
-  if (joined.has_value() && loads_[static_cast<size_t>(*joined)].ready) return *joined;
-  return placement_.Choose(sequence.token_ids(), loads_);
+  if (joined.has_value() && candidates[static_cast<size_t>(*joined)].ready) return *joined;
+  return placement_.Choose(sequence.token_ids(), candidates);
 }
 
 void Admission::MarkStalledLocked(SequenceId id) {
@@ -243,7 +232,7 @@ void Admission::ReleaseSiblings(Sequence& sequence, int worker) {
   std::vector<std::unique_ptr<Sequence>> siblings = std::exchange(sequence.siblings, {});
   const absl::Time now = options_.clock();
   const std::lock_guard<std::mutex> lock(mutex_);
-  loads_[static_cast<size_t>(worker)].num_running -= static_cast<int>(siblings.size());
+  loads_.AddRunning(worker, -static_cast<int>(siblings.size()));
   for (std::unique_ptr<Sequence>& sibling : siblings) {
     sibling->JoinWorker(worker);
     sibling->waiting_since = now;

@@ -13,6 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "coordinator/attention_loads.h"
 #include "coordinator/attention_placement.h"
 #include "coordinator/drain_rate.h"
 #include "coordinator/scheduler_observer.h"
@@ -44,6 +45,9 @@ class Admission {
 
   // What a worker could take now; nothing from the beginning. num_running: with siblings.
   void SetLoad(int worker, const AttentionLoad& load);
+  // The loop of `worker` tells of it again before `due`, unless it hangs. Once it is late, what it
+  // would be given goes to others that are ready.
+  void Expect(int worker, absl::Time due);
   // Whether another worker takes sequences.
   bool OthersServe(int worker) const;
   // The sequence to run next, where it is to run on `worker`; null where there is none. Nobody
@@ -119,10 +123,8 @@ class Admission {
   mutable std::mutex mutex_;
   std::condition_variable empty_;
   WaitingQueue waiting_ ABSL_GUARDED_BY(mutex_);
-  std::vector<Ended> displaced_ ABSL_GUARDED_BY(mutex_);      // for TakeEnded to take
-  std::vector<AttentionLoad> loads_ ABSL_GUARDED_BY(mutex_);  // [number of workers]
-  // [number of workers] since when each does not serve; the infinite future where it does.
-  std::vector<absl::Time> lost_at_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Ended> displaced_ ABSL_GUARDED_BY(mutex_);  // for TakeEnded to take
+  AttentionLoads loads_ ABSL_GUARDED_BY(mutex_);
   AttentionPlacement placement_ ABSL_GUARDED_BY(mutex_);
   TimeLimits limits_ ABSL_GUARDED_BY(mutex_);
   DrainRate drain_rate_ ABSL_GUARDED_BY(mutex_);

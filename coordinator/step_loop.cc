@@ -73,11 +73,13 @@ void StepLoop::Loop() {
 
 bool StepLoop::RunOnce() {
   const absl::Time now = options_.clock();
+  admission_->Expect(index_, now + StepPace::kShortestLimit);
   RequeueLost(now);
   DropEnded(now);
   Admit(now);
   const Plan plan = PlanStep(now);
   if (!plan.sequences.empty()) RunStep(plan);
+  admission_->Expect(index_, absl::InfiniteFuture());  // it answers whenever it is woken
   on_round_();
   return !plan.sequences.empty();
 }
@@ -129,6 +131,10 @@ void StepLoop::SetReady(bool ready) {
                                .serving = attention_->readiness().ok()});
 }
 
+void StepLoop::ExpectWithin(absl::Duration time) {
+  admission_->Expect(index_, options_.clock() + time);
+}
+
 void StepLoop::CountSequences() {
   int num_siblings = 0;
   for (const std::unique_ptr<Sequence>& sequence : running_) {
@@ -147,6 +153,7 @@ void StepLoop::Admit(absl::Time now) {
   CountSequences();
   while (room && has_place()) {
     SetReady(true);
+    ExpectWithin(StepPace::kShortestLimit);
     std::unique_ptr<Sequence> next = admission_->Next(index_);
     if (next == nullptr) break;
     const absl::StatusOr<bool> admitted = TryAdmit(*next);
@@ -209,6 +216,7 @@ StepLoop::Plan StepLoop::PlanStep(absl::Time now) {
     plan.request.chunks.push_back(sequence.NextChunk(granted));
     plan.sequences.push_back(&sequence);
     const int run = static_cast<int>(plan.request.chunks.back().token_ids.size());
+    plan.num_rows += run;
     if (sequence.prefilling()) prefill_rows -= run;
     // Somebody waits for this step until the last of its deadlines.
     plan.request.deadline = std::max(plan.request.deadline, admission_->DeadlineOf(sequence));
@@ -221,8 +229,12 @@ StepLoop::Plan StepLoop::PlanStep(absl::Time now) {
 }
 
 void StepLoop::RunStep(const Plan& plan) {
+  const absl::Time begin = options_.clock();
+  admission_->Expect(index_, begin + pace_.Limit(plan.num_rows));
   absl::StatusOr<StepResult> result = attention_->Step(plan.request);
   const absl::Time now = options_.clock();
+  if (result.ok()) pace_.OnStep(plan.num_rows, now - begin);
+  admission_->Expect(index_, now + StepPace::kShortestLimit);
   if (result.ok() && result->chunks.size() != plan.sequences.size()) {
     result = absl::InternalError(absl::StrCat("a step of ", plan.sequences.size(),
                                               " chunks was answered with ", result->chunks.size()));

@@ -17,6 +17,7 @@
 #include "coordinator/scheduler_observer.h"
 #include "coordinator/scheduler_options.h"
 #include "coordinator/sequence.h"
+#include "coordinator/step_pace.h"
 
 namespace tramontane {
 
@@ -57,6 +58,7 @@ class StepLoop {
   struct Plan {
     StepRequest request;
     std::vector<Sequence*> sequences;  // of request.chunks
+    int num_rows = 0;
   };
 
   void Loop();
@@ -78,6 +80,9 @@ class StepLoop {
   int64_t UncommittedBlocks() const;
   // And those that the paused sequences hold, or would need to go on; at most, as some are shared.
   int64_t AttainableBlocks() const;
+
+  // The next call of the attention worker takes less, unless it hangs.
+  void ExpectWithin(absl::Duration time);
 
   Plan PlanStep(absl::Time now);
   // How many of `rows` the sequence can run with `free_blocks`, which what is preempted for it adds
@@ -106,6 +111,7 @@ class StepLoop {
 
   uint64_t incarnation_;                            // of the attention worker that knows running_
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of precedence
+  StepPace pace_;
   // The sequence that waits for room, and how much more than one block for each that runs was too
   // little for it.
   SequenceId roomless_id_ = 0;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -20,7 +21,7 @@ class AdmissionTest : public testing::Test {
 
   void Enter(SequenceId id) {
     GenerationPlan plan;
-    plan.prompt_token_ids = {5, 6, 7};
+    for (int32_t token = 0; token < 20; ++token) plan.prompt_token_ids.push_back(token);
     plan.max_tokens = 4;
     std::vector<std::unique_ptr<Sequence>> completions;
     completions.push_back(std::make_unique<Sequence>(id, std::move(plan), /*tokenizer=*/nullptr,
@@ -33,8 +34,19 @@ class AdmissionTest : public testing::Test {
   // Whether the worker's loop was woken since it was asked last.
   bool Woken(int worker) { return events_->wake(worker).WaitFor(absl::ZeroDuration()); }
 
+  // One has run on the first worker, so that this is everybody's choice; both are ready.
+  void RunOneOnTheFirst() {
+    admission_.SetLoad(0, kReady);
+    Enter(1);
+    ASSERT_NE(admission_.Next(0), nullptr);
+    admission_.SetLoad(0, kReady);
+    admission_.SetLoad(1, kReady);
+  }
+
+  static constexpr AttentionLoad kReady = {.ready = true, .serving = true};
+  absl::Time now_ = absl::UnixEpoch();
   const std::shared_ptr<StreamEvents> events_ = std::make_shared<StreamEvents>();
-  Admission admission_{/*kv_block_size=*/16, events_, {}};
+  Admission admission_{/*kv_block_size=*/16, events_, {.clock = [this] { return now_; }}};
 };
 
 TEST_F(AdmissionTest, AWorkerWithoutRoomWakesTheOthersAndNotItself) {
@@ -50,6 +62,47 @@ TEST_F(AdmissionTest, AWorkerWithoutRoomWakesTheOthersAndNotItself) {
   admission_.SetLoad(0, {.ready = false, .serving = true});
   EXPECT_TRUE(Woken(1));
   EXPECT_FALSE(Woken(0));
+}
+
+TEST_F(AdmissionTest, WhatALateWorkerWouldBeGivenGoesToAnotherThatIsReady) {
+  RunOneOnTheFirst();
+  admission_.Expect(0, now_ + absl::Seconds(1));
+  Enter(2);
+  EXPECT_EQ(admission_.Next(1), nullptr);
+  now_ += absl::Seconds(1);
+  admission_.Expect(0, now_ + absl::Seconds(1));
+  EXPECT_EQ(admission_.Next(1), nullptr) << "it has been heard of";
+  now_ += absl::Seconds(1);
+  EXPECT_NE(admission_.Next(1), nullptr);
+}
+
+TEST_F(AdmissionTest, WhereAllAreLateNothingIsSaidOfAny) {
+  RunOneOnTheFirst();
+  for (const int worker : {0, 1}) admission_.Expect(worker, now_);
+  Enter(2);
+  EXPECT_EQ(admission_.EstimatedWait(0), absl::ZeroDuration());
+  EXPECT_EQ(admission_.Next(1), nullptr);
+  EXPECT_NE(admission_.Next(0), nullptr);
+}
+
+TEST_F(AdmissionTest, APlaceBesideASiblingIsNotWaitedForWhereItsWorkerIsLate) {
+  for (const int worker : {0, 1}) admission_.SetLoad(worker, kReady);
+  Enter(1);
+  std::unique_ptr<Sequence> sequence = admission_.Next(0);
+  ASSERT_NE(sequence, nullptr);
+  sequence->JoinWorker(0);
+  admission_.Return(std::move(sequence));
+  EXPECT_EQ(admission_.Next(1), nullptr);
+  admission_.Expect(0, now_);
+  EXPECT_NE(admission_.Next(1), nullptr);
+}
+
+TEST_F(AdmissionTest, ThePlacesOfALateWorkerAreNotPromisedWhileAnotherServes) {
+  admission_.SetLoad(0, kReady);
+  admission_.SetLoad(1, {.ready = false, .serving = true});
+  EXPECT_EQ(admission_.EstimatedWait(0), absl::ZeroDuration());
+  admission_.Expect(0, now_);
+  EXPECT_NE(admission_.EstimatedWait(0), absl::ZeroDuration()) << "the other one has no place";
 }
 
 }  // namespace

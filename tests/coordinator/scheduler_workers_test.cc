@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -90,6 +92,39 @@ TEST_F(SchedulerWorkersTest, NobodyWaitsWhileAWorkerIsFree) {
   released.set_value();
   scheduler.Drain(absl::InfiniteFuture());
   for (const auto& stream : streams) EXPECT_EQ(stream->Take(100).output.token_ids.size(), 30u);
+}
+
+TEST_F(SchedulerWorkersTest, NobodyWaitsForAWorkerThatHangsInAStep) {
+  SchedulerOptions options;
+  std::atomic<absl::Time> now = absl::UnixEpoch();
+  options.clock = [&now] { return now.load(); };
+  Scheduler scheduler(Workers(), nullptr, &observer_, options);
+  scheduler.Start();
+  const auto await_end = [](TokenStream& stream) {
+    while (!stream.ended()) std::this_thread::yield();
+  };
+  // One worker has run the beginning, and knows how long its steps take.
+  const auto opens = *scheduler.Submit(Plan(40, 30), absl::InfiniteFuture());
+  await_end(*opens);
+  FakeAttentionClient& hangs = first_.steps().empty() ? second_ : first_;
+  std::promise<void> released, in_step;
+  hangs.set_on_step([&in_step, once = std::make_shared<std::once_flag>(),
+                     gate = released.get_future().share()](const StepRequest&) {
+    std::call_once(*once, [&in_step] { in_step.set_value(); });
+    gate.wait();
+  });
+  const auto hung = *scheduler.Submit(Plan(40, 30), absl::InfiniteFuture());
+  in_step.get_future().wait();
+  now = now.load() + absl::Minutes(1);
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  for (int i = 0; i < 5; ++i) {
+    streams.push_back(*scheduler.Submit(Plan(40, 30), absl::InfiniteFuture()));
+  }
+  for (const auto& stream : streams) await_end(*stream);
+  EXPECT_FALSE(hung->ended());
+  released.set_value();
+  scheduler.Drain(absl::InfiniteFuture());
+  EXPECT_EQ(hung->Take(100).output.token_ids.size(), 30u);
 }
 
 TEST_F(SchedulerWorkersTest, AWorkerThatIsGoneHasNoPlaces) {
