@@ -1,5 +1,6 @@
 #include "attention_worker/grpc/grpc_attention_client.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -126,13 +127,18 @@ std::shared_ptr<AttentionExchange> GrpcAttentionClient::Driven() {
   return exchange;
 }
 
+absl::StatusOr<v1::AttentionAnswer> GrpcAttentionClient::CallWithoutStep(
+    AttentionExchange& exchange, v1::AttentionRequest request) const {
+  return exchange.Call(std::move(request),
+                       std::min(options_.answer_timeout, options_.stepless_timeout));
+}
+
 absl::StatusOr<int> GrpcAttentionClient::AddSequence(const SequenceSpec& spec) {
   const std::shared_ptr<AttentionExchange> exchange = Driven();
   if (exchange == nullptr) return NotDriven();
   v1::AttentionRequest request;
   ToMessage(spec, request.mutable_add_sequence());
-  const absl::StatusOr<v1::AttentionAnswer> answer =
-      exchange->Call(std::move(request), options_.answer_timeout);
+  const absl::StatusOr<v1::AttentionAnswer> answer = CallWithoutStep(*exchange, std::move(request));
   if (!answer.ok()) return answer.status();
   sequences_.insert(spec.id);
   if (answer->cached_tokens() > static_cast<uint32_t>(spec.max_cached_tokens)) {
@@ -172,7 +178,7 @@ void GrpcAttentionClient::ReleaseSequence(SequenceId id) {
   request.mutable_release_sequence()->set_sequence_id(id);
   // Waits, so that kv_cache_usage tells what it has freed. Where it fails the stream is lost, and
   // the sequence with it.
-  exchange->Call(std::move(request), options_.answer_timeout).IgnoreError();
+  CallWithoutStep(*exchange, std::move(request)).IgnoreError();
 }
 
 KvCacheUsage GrpcAttentionClient::kv_cache_usage() const {

@@ -35,6 +35,8 @@ struct GrpcAttentionClientOptions {
   // After which a worker that lives and does not answer is given up, and all that it was given with
   // it.
   absl::Duration answer_timeout = absl::Minutes(5);
+  // The same where no step runs, so that the answer is due at once; at most answer_timeout.
+  absl::Duration stepless_timeout = absl::Seconds(5);
   ReconnectOptions reconnect;
   int64_t max_message_bytes = int64_t{1} << 30;
   TlsClient tls;
@@ -81,6 +83,9 @@ class GrpcAttentionClient final : public AttentionClient {
   std::shared_ptr<AttentionExchange> Driven();
   // Why Driven gave none: UNAVAILABLE, though by now there may be one.
   absl::Status NotDriven() const;
+  // A request in which no step runs.
+  absl::StatusOr<v1::AttentionAnswer> CallWithoutStep(AttentionExchange& exchange,
+                                                      v1::AttentionRequest request) const;
   absl::Status NotConnected() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string address_;

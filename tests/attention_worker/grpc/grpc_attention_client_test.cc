@@ -189,6 +189,51 @@ TEST_F(GrpcAttentionClientTest, AWorkerThatDoesNotAnswerIsGivenUp) {
   gate.set_value();
 }
 
+// Hangs wherever it is asked for no step, until it is let go.
+class HangingAttention final : public FakeAttentionClient {
+ public:
+  absl::StatusOr<int> AddSequence(const SequenceSpec& spec) override {
+    if (hangs_in_add) released_.wait();
+    return FakeAttentionClient::AddSequence(spec);
+  }
+  void ReleaseSequence(SequenceId id) override {
+    released_.wait();
+    FakeAttentionClient::ReleaseSequence(id);
+  }
+  void LetGo() { release_.set_value(); }
+
+  std::atomic<bool> hangs_in_add = false;
+
+ private:
+  std::promise<void> release_;
+  const std::shared_future<void> released_ = release_.get_future().share();
+};
+
+TEST_F(GrpcAttentionClientTest, WhatRunsNoStepIsWaitedForShortly) {
+  for (const bool in_add : {true, false}) {
+    HangingAttention worker;
+    AttentionServer server(&worker, FakeIdentity());
+    GrpcAttentionClientOptions options = OptionsFor(FakeIdentity());
+    options.answer_timeout = absl::Hours(1);
+    options.stepless_timeout = absl::Milliseconds(200);
+    options.on_change = changes_.Noting();
+    GrpcAttentionClient client(server.address(), std::move(options));
+    ASSERT_TRUE(AwaitReady(client));
+    const SequenceSpec spec = Spec(1, 4, 10);
+    const uint64_t incarnation = client.incarnation();
+    worker.hangs_in_add = in_add;
+    const auto added = client.AddSequence(spec);
+    if (in_add) {
+      EXPECT_EQ(added.status().code(), absl::StatusCode::kUnavailable) << "others may take it";
+    } else {
+      ASSERT_TRUE(added.ok()) << added.status();
+      client.ReleaseSequence(spec.id);
+    }
+    EXPECT_NE(client.incarnation(), incarnation) << "what it had is lost";
+    worker.LetGo();
+  }
+}
+
 TEST_F(GrpcAttentionClientTest, WithoutAWorkerNothingIsTakenAndTheReasonIsSaid) {
   StartServer();
   client_ = NewClient(OptionsFor(FakeIdentity()));
