@@ -277,10 +277,14 @@ absl::Status Admission::ReasonToLeave(const Sequence& sequence, bool waiting,
 }
 
 absl::Status Admission::ReasonLocked(const Sequence& sequence, bool waiting, absl::Time now) const {
-  return limits_.ReasonToLeave(sequence, waiting, now, [&] {
-    return std::clamp(EstimateLocked(sequence.priority(), 1, now).value_or(kUnmeasuredRetry),
-                      kShortestRetry, kLongestRetry);
-  });
+  const auto has_waited = [&] {
+    if (loads_.none_serves_since() <= now) return loads_.NoneServes();
+    return WithRetryAfter(
+        limits_.HasWaited(),
+        std::clamp(EstimateLocked(sequence.priority(), 1, now).value_or(kUnmeasuredRetry),
+                   kShortestRetry, kLongestRetry));
+  };
+  return limits_.ReasonToLeave(sequence, waiting, now, has_waited);
 }
 
 std::vector<Admission::Ended> Admission::TakeEnded(absl::Time now) {

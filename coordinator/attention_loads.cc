@@ -1,7 +1,10 @@
 #include "coordinator/attention_loads.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
+
+#include "coordinator/time_limits.h"
 
 namespace tramontane {
 
@@ -9,8 +12,8 @@ void AttentionLoads::Add() { workers_.emplace_back(); }
 
 AttentionLoad AttentionLoads::Set(int worker, const AttentionLoad& load, absl::Time now) {
   const AttentionLoad before = std::exchange(at(worker).load, load);
-  if (before.serving != load.serving) {
-    at(worker).lost = load.serving ? absl::InfiniteFuture() : now;
+  if (before.readiness.ok() != load.readiness.ok()) {
+    at(worker).lost = load.readiness.ok() ? absl::InfiniteFuture() : now;
   }
   return before;
 }
@@ -34,14 +37,14 @@ bool AttentionLoads::HavePlace(absl::Time now) const {
     const bool late = now >= worker.due;
     if (worker.load.ready && !late) return true;
     late_has_place |= worker.load.ready;
-    any_in_time |= worker.load.serving && !late;
+    any_in_time |= worker.load.readiness.ok() && !late;
   }
   return late_has_place && !any_in_time;
 }
 
 bool AttentionLoads::OthersServe(int worker) const {
   for (size_t i = 0; i < workers_.size(); ++i) {
-    if (workers_[i].load.serving && i != static_cast<size_t>(worker)) return true;
+    if (workers_[i].load.readiness.ok() && i != static_cast<size_t>(worker)) return true;
   }
   return false;
 }
@@ -50,6 +53,14 @@ absl::Time AttentionLoads::none_serves_since() const {
   absl::Time since = absl::InfinitePast();
   for (const Worker& worker : workers_) since = std::max(since, worker.lost);
   return since;
+}
+
+absl::Status AttentionLoads::NoneServes() const {
+  std::vector<std::string> troubles;
+  for (const Worker& worker : workers_) {
+    if (!worker.load.readiness.ok()) troubles.emplace_back(worker.load.readiness.message());
+  }
+  return NoneIsReady(std::move(troubles));
 }
 
 int64_t AttentionLoads::NumFreePlaces(int max_running, absl::Duration moment,

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "coordinator/attention_placement.h"
 
@@ -34,6 +35,7 @@ class AttentionLoads {
   bool OthersServe(int worker) const;
   // Since when none serves; the infinite future where one does.
   absl::Time none_serves_since() const;
+  absl::Status NoneServes() const;  // UNAVAILABLE saying of each why not
   // Of those that serve, or did less than `moment` ago, places for `max_running` sequences each
   // that are free.
   int64_t NumFreePlaces(int max_running, absl::Duration moment, absl::Time now) const;

@@ -10,12 +10,15 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace tramontane {
 
 struct AttentionLoad {
   bool ready = false;   // could take a sequence now
   int num_running = 0;  // sequences
-  bool serving = true;  // takes sequences, though it may have no place for one now
+  // OK where it takes sequences, though it may have no place for one now.
+  absl::Status readiness = absl::OkStatus();
 };
 
 // Prefix-aware, then least loaded: the worker that has run the longest beginning of the tokens,

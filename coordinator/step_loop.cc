@@ -128,7 +128,7 @@ void StepLoop::SetReady(bool ready) {
   CountSequences();
   admission_->SetLoad(index_, {.ready = ready,
                                .num_running = num_running_.load() + num_siblings_.load(),
-                               .serving = attention_->readiness().ok()});
+                               .readiness = attention_->readiness()});
 }
 
 void StepLoop::ExpectWithin(absl::Duration time) {

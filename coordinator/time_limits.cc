@@ -1,13 +1,21 @@
 #include "coordinator/time_limits.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/retry_hint.h"
+#include "absl/strings/str_join.h"
 
 namespace tramontane {
+namespace {
+
+// A status message travels in an HTTP header; servers and clients accept 8 KiB of those.
+constexpr size_t kMaxTroubles = 4;
+constexpr size_t kMaxTroubleBytes = 1500;
+
+}  // namespace
 
 absl::Status PastDeadline() {
   return absl::DeadlineExceededError("the request's deadline passed before it was finished");
@@ -15,6 +23,25 @@ absl::Status PastDeadline() {
 
 absl::Status ShuttingDown() {
   return absl::UnavailableError("the coordinator is shutting down; ask another one");
+}
+
+absl::Status NoneIsReady(std::vector<std::string> troubles) {
+  const size_t num_troubles = troubles.size();
+  if (num_troubles > kMaxTroubles) {
+    troubles.resize(kMaxTroubles);
+    troubles.push_back(absl::StrCat("and ", num_troubles - kMaxTroubles, " more"));
+  }
+  for (std::string& trouble : troubles) {
+    if (trouble.size() > kMaxTroubleBytes) trouble.resize(kMaxTroubleBytes);
+  }
+  return absl::UnavailableError(
+      absl::StrCat("no attention worker is ready: ", absl::StrJoin(troubles, "; ")));
+}
+
+absl::Status TimeLimits::HasWaited() const {
+  return absl::ResourceExhaustedError(absl::StrCat("waited for ",
+                                                   absl::FormatDuration(options_.queue_timeout),
+                                                   " and could not start; try again later"));
 }
 
 void TimeLimits::EndBy(absl::Time drain_deadline) {
@@ -53,12 +80,12 @@ absl::Time TimeLimits::ExpiryOf(const Sequence& sequence) const {
 }
 
 absl::Status TimeLimits::ReasonToLeave(const Sequence& sequence, bool waiting, absl::Time now,
-                                       const std::function<absl::Duration()>& retry_after) const {
+                                       const std::function<absl::Status()>& has_waited) const {
   if (absl::Status cancelled = sequence.stream().cancelled(); !cancelled.ok()) return cancelled;
   if (now >= sequence.deadline()) return PastDeadline();
   if (now >= drain_deadline_) return ShuttingDown();
   if (waiting) {
-    absl::Status reason = ReasonToWaitNoMore(sequence, now, retry_after);
+    absl::Status reason = ReasonToWaitNoMore(sequence, now, has_waited);
     if (!reason.ok()) return reason;
   }
   if (sequence.stalled_since.has_value() && sequence.stream().full() &&
@@ -70,14 +97,11 @@ absl::Status TimeLimits::ReasonToLeave(const Sequence& sequence, bool waiting, a
   return absl::OkStatus();
 }
 
-absl::Status TimeLimits::ReasonToWaitNoMore(
-    const Sequence& sequence, absl::Time now,
-    const std::function<absl::Duration()>& retry_after) const {
+absl::Status TimeLimits::ReasonToWaitNoMore(const Sequence& sequence, absl::Time now,
+                                            const std::function<absl::Status()>& has_waited) const {
   const std::string timeout = absl::FormatDuration(options_.queue_timeout);
   if (LimitsQueueTime(sequence) && now - sequence.arrival() >= options_.queue_timeout) {
-    return WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
-                              "waited for ", timeout, " and could not start; try again later")),
-                          retry_after());
+    return has_waited();
   }
   if (sequence.lost_since().has_value() && options_.queue_timeout > absl::ZeroDuration() &&
       now - *sequence.lost_since() >= options_.queue_timeout) {

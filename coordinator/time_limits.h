@@ -3,6 +3,8 @@
 #define TRAMONTANE_COORDINATOR_TIME_LIMITS_H_
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -13,6 +15,8 @@ namespace tramontane {
 
 absl::Status PastDeadline();  // a request's own
 absl::Status ShuttingDown();
+// No attention worker is. troubles: why not, of each.
+absl::Status NoneIsReady(std::vector<std::string> troubles);
 
 // Says when a sequence must leave at the latest, and why it must. Not thread-safe.
 class TimeLimits {
@@ -27,10 +31,12 @@ class TimeLimits {
 
   absl::Time DeadlineOf(const Sequence& sequence) const;  // where it runs
   absl::Time ExpiryOf(const Sequence& sequence) const;    // where it waits
-  // Why it must leave now; OK where it may stay. `retry_after`: the hint for one that has waited
-  // for too long.
+  // Why it must leave now; OK where it may stay. `has_waited`: what it is told where it has waited
+  // for a beginning for too long.
   absl::Status ReasonToLeave(const Sequence& sequence, bool waiting, absl::Time now,
-                             const std::function<absl::Duration()>& retry_after) const;
+                             const std::function<absl::Status()>& has_waited) const;
+  // RESOURCE_EXHAUSTED: what that is where workers serve.
+  absl::Status HasWaited() const;
 
  private:
   // Of waiting for a beginning.
@@ -38,7 +44,7 @@ class TimeLimits {
   // When one that has begun must leave because no worker serves.
   absl::Time EndOfPatience(const Sequence& sequence) const;
   absl::Status ReasonToWaitNoMore(const Sequence& sequence, absl::Time now,
-                                  const std::function<absl::Duration()>& retry_after) const;
+                                  const std::function<absl::Status()>& has_waited) const;
 
   const SchedulerOptions options_;
   absl::Time drain_deadline_ = absl::InfiniteFuture();

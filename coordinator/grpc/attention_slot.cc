@@ -9,7 +9,9 @@
 namespace tramontane {
 namespace {
 
-absl::Status NoWorker() { return absl::UnavailableError("no attention worker is listed"); }
+absl::Status NoWorker() {
+  return absl::UnavailableError("none is listed in the place of one that was");
+}
 
 }  // namespace
 

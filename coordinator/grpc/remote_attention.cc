@@ -5,18 +5,13 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "attention_worker/grpc/placement_messages.h"
+#include "coordinator/time_limits.h"
 #include "model/log.h"
 
 namespace tramontane {
 namespace {
-
-// A status message travels in an HTTP header; servers and clients accept 8 KiB of those.
-constexpr size_t kMaxTroubles = 4;
-constexpr size_t kMaxTroubleBytes = 1500;
 
 WorkerState StateOf(const AttentionSlot& slot, const GrpcAttentionClient& client) {
   if (slot.leaving() || client.draining()) return WorkerState::kDraining;
@@ -84,23 +79,15 @@ std::vector<std::shared_ptr<GrpcAttentionClient>> RemoteAttention::workers() con
 
 absl::Status RemoteAttention::readiness() const {
   std::vector<std::string> troubles;
-  size_t num_troubles = 0;
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto add = [&](absl::string_view why) {
-    if (++num_troubles <= kMaxTroubles) troubles.emplace_back(why.substr(0, kMaxTroubleBytes));
-  };
   for (const auto& slot : slots_) {
     const absl::Status ready = slot->readiness();
     if (ready.ok()) return absl::OkStatus();
-    if (!slot->free()) add(ready.message());
+    if (!slot->free()) troubles.emplace_back(ready.message());
   }
-  for (const auto& [target, why] : unresolved_) add(why);
-  if (num_troubles == 0) add("none is listed");
-  if (num_troubles > kMaxTroubles) {
-    troubles.push_back(absl::StrCat("and ", num_troubles - kMaxTroubles, " more"));
-  }
-  return absl::UnavailableError(
-      absl::StrCat("no attention worker is ready: ", absl::StrJoin(troubles, "; ")));
+  for (const auto& [target, why] : unresolved_) troubles.push_back(why);
+  if (troubles.empty()) troubles.emplace_back("none is listed");
+  return NoneIsReady(std::move(troubles));
 }
 
 bool RemoteAttention::AwaitFirstAttempts(absl::Duration timeout) const {

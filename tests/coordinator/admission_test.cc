@@ -43,7 +43,7 @@ class AdmissionTest : public testing::Test {
     admission_.SetLoad(1, kReady);
   }
 
-  static constexpr AttentionLoad kReady = {.ready = true, .serving = true};
+  const AttentionLoad kReady = {.ready = true};
   absl::Time now_ = absl::UnixEpoch();
   const std::shared_ptr<StreamEvents> events_ = std::make_shared<StreamEvents>();
   Admission admission_{/*kv_block_size=*/16, events_, {.clock = [this] { return now_; }}};
@@ -54,12 +54,12 @@ TEST_F(AdmissionTest, AWorkerWithoutRoomWakesTheOthersAndNotItself) {
   Enter(2);
   EXPECT_TRUE(Woken(0));
   EXPECT_TRUE(Woken(1));
-  admission_.SetLoad(0, {.ready = true, .serving = true});
+  admission_.SetLoad(0, {.ready = true});
   std::unique_ptr<Sequence> next = admission_.Next(0);
   ASSERT_NE(next, nullptr);
   EXPECT_TRUE(Woken(1)) << "the second one may be its own";
   admission_.Return(std::move(next));
-  admission_.SetLoad(0, {.ready = false, .serving = true});
+  admission_.SetLoad(0, {.ready = false});
   EXPECT_TRUE(Woken(1));
   EXPECT_FALSE(Woken(0));
 }
@@ -99,7 +99,7 @@ TEST_F(AdmissionTest, APlaceBesideASiblingIsNotWaitedForWhereItsWorkerIsLate) {
 
 TEST_F(AdmissionTest, ThePlacesOfALateWorkerAreNotPromisedWhileAnotherServes) {
   admission_.SetLoad(0, kReady);
-  admission_.SetLoad(1, {.ready = false, .serving = true});
+  admission_.SetLoad(1, {.ready = false});
   EXPECT_EQ(admission_.EstimatedWait(0), absl::ZeroDuration());
   admission_.Expect(0, now_);
   EXPECT_NE(admission_.EstimatedWait(0), absl::ZeroDuration()) << "the other one has no place";

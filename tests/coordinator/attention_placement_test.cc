@@ -8,7 +8,7 @@
 namespace tramontane {
 namespace {
 
-constexpr AttentionLoad kIdle = {.ready = true, .num_running = 0};
+const AttentionLoad kIdle = {.ready = true, .num_running = 0};
 
 std::vector<int32_t> Tokens(int count, int first = 0) {
   std::vector<int32_t> tokens(static_cast<size_t>(count));

@@ -139,6 +139,21 @@ TEST_F(SchedulerLossTest, WaitingForAWorkerAfterALossIsBounded) {
   EXPECT_EQ(EndOf(*stream), absl::StatusCode::kUnavailable);
 }
 
+TEST_F(SchedulerLossTest, ARequestThatFindsNoWorkerUntilItsQueueTimeIsOverIsToldSo) {
+  SchedulerOptions options;
+  options.queue_timeout = absl::Seconds(10);
+  MakeScheduler(options);
+  const auto stream = Submit(Plan(20, 40));
+  LoseTheOnlyWorker();
+  scheduler_->RunOnce();
+  now_ += absl::Seconds(10);
+  scheduler_->RunOnce();
+  const StreamContents contents = Read(*stream);
+  ASSERT_TRUE(contents.end.has_value());
+  EXPECT_EQ(*contents.end, absl::UnavailableError("no attention worker is ready: gone"));
+  EXPECT_TRUE(observer_.refusals.empty()) << "it is no lack of room";
+}
+
 TEST_F(SchedulerLossTest, APreemptedRequestWaitsForAWorkerForABoundedTime) {
   MakeScheduler({}, {.num_blocks = 6, .block_size = 4});
   const auto first = Submit(Plan(4, 20, 10));
