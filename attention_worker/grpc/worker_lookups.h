@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -25,10 +26,11 @@ class WorkerLookups {
     std::map<std::string, std::string> unresolved;  // by target: why
   };
 
-  // `on_found` is called from the thread of lookups, without locks, when there is something to
+  // `on_found` is called from the thread of lookups, without its locks, when there is something to
   // take.
   WorkerLookups(WorkerAddressOptions options, std::function<void()> on_found);
-  // Waits for a lookup that is under way.
+  // Waits for a lookup that is under way, but not for long: where the system's resolver does not
+  // return, its thread goes on alone, and ends once it does. `resolve` may outlive this, so.
   ~WorkerLookups();
   WorkerLookups(const WorkerLookups&) = delete;
   WorkerLookups& operator=(const WorkerLookups&) = delete;
@@ -39,17 +41,26 @@ class WorkerLookups {
   Found TakeFirst();
 
  private:
-  void Loop();
+  // Of the thread, too, which may outlive this.
+  struct State {
+    // False where nothing is to be resolved any more.
+    bool SetResolving(bool value);
 
-  const std::function<void()> on_found_;
-  WorkerAddresses addresses_;  // thread_ only
+    std::mutex telling;  // held while on_found is called; before mutex
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<Found> found ABSL_GUARDED_BY(mutex);
+    bool resolving ABSL_GUARDED_BY(mutex) = false;  // the thread waits for a name server
+    bool stopping ABSL_GUARDED_BY(mutex) = false;
+    bool done ABSL_GUARDED_BY(mutex) = false;
+  };
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::optional<Found> found_ ABSL_GUARDED_BY(mutex_);
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  static void Run(State& state, WorkerAddresses& addresses, const std::function<void()>& on_found);
+  static void Tell(State& state, const WorkerAddresses& addresses,
+                   const std::function<void()>& on_found);
 
-  std::thread thread_;  // last: it uses all of the above
+  const std::shared_ptr<State> state_;
+  std::thread thread_;
 };
 
 }  // namespace tramontane

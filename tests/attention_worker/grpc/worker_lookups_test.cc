@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -54,6 +56,27 @@ TEST(WorkerLookupsTest, NothingIsTakenAndNobodyWaitsWhileALookupTakesItsTime) {
   answer.set_value();
   told.get_future().wait();
   EXPECT_TRUE(lookups.Take().has_value());
+}
+
+TEST(WorkerLookupsTest, TheEndDoesNotWaitForANameServerThatIsSilent) {
+  std::promise<void> answer, asked;
+  std::atomic<int> num_asked = 0;
+  auto thread_lives = std::make_shared<int>();
+  const std::weak_ptr<int> thread_lived = thread_lives;
+  WorkerAddressOptions options = LookedUpOnce();
+  options.resolve = [&, lives = std::move(thread_lives), answered = answer.get_future().share()](
+                        const std::string&) -> absl::StatusOr<std::vector<std::string>> {
+    if (++num_asked == 1) asked.set_value();
+    answered.wait();
+    return std::vector<std::string>{"10.0.0.1:1"};
+  };
+  {
+    WorkerLookups lookups(std::move(options), [] { ADD_FAILURE() << "told after its end"; });
+    asked.get_future().wait();
+  }
+  answer.set_value();
+  while (!thread_lived.expired()) std::this_thread::yield();
+  EXPECT_EQ(num_asked, 1) << "nobody wants the other target's addresses";
 }
 
 }  // namespace
