@@ -60,6 +60,7 @@ class HealthBoard::Names {
     serving_[name] = serving;
     TellWatchers();
   }
+  void EndWatches();
   void SetAll(bool serving) {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (auto& [name, of_name] : serving_) of_name = serving;
@@ -80,6 +81,7 @@ class HealthBoard::Names {
   std::mutex mutex_;
   std::map<std::string, bool> serving_ ABSL_GUARDED_BY(mutex_);
   std::set<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // of all watches
 };
 
 // A call of Watch: the status at once, then each change, until the peer leaves. What comes while a
@@ -98,12 +100,14 @@ class HealthBoard::Watcher final : public CallReactor {
     name_ = *std::move(name);
     names_->watchers_.insert(this);
     Tell();
+    EndIfTold();
   }
   void OnWriteDone(bool ok) override {
     const std::lock_guard<std::mutex> lock(names_->mutex_);
     writing_ = false;
     if (ending_ || !ok) return End(grpc::Status::CANCELLED);
     Tell();
+    EndIfTold();
   }
   void OnCancel() override {
     const std::lock_guard<std::mutex> lock(names_->mutex_);
@@ -120,6 +124,11 @@ class HealthBoard::Watcher final : public CallReactor {
     response_ = Answer(status);
     writing_ = true;
     StartWrite(&response_);
+  }
+  // Under the names' lock: where all watches end, so does this, unless there is something to write.
+  void EndIfTold() {
+    if (!names_->ending_ || writing_ || ending_) return;
+    End(ToGrpcStatus(absl::UnavailableError("the server is shutting down")));
   }
 
  private:
@@ -146,6 +155,13 @@ void HealthBoard::Names::TellWatchers() {
   for (Watcher* watcher : watchers_) watcher->Tell();
 }
 
+void HealthBoard::Names::EndWatches() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ending_ = true;
+  const std::set<Watcher*> watchers = watchers_;  // those that end leave
+  for (Watcher* watcher : watchers) watcher->EndIfTold();
+}
+
 HealthBoard::HealthBoard() : names_(std::make_shared<Names>()) {}
 
 HealthBoard::~HealthBoard() = default;
@@ -163,6 +179,8 @@ std::vector<LoopMethod> HealthBoard::Methods() const {
 void HealthBoard::SetServingStatus(const std::string& name, bool serving) {
   names_->Set(name, serving);
 }
+
+void HealthBoard::EndWatches() { names_->EndWatches(); }
 
 void HealthBoard::SetServingStatus(bool serving) { names_->SetAll(serving); }
 

@@ -25,6 +25,8 @@ class HealthBoard final : public grpc::HealthCheckServiceInterface {
   void SetServingStatus(const std::string& name, bool serving) override;
   void SetServingStatus(bool serving) override;          // of all names that were set
   void Shutdown() override { SetServingStatus(false); }  // does not outlast a later change
+  // Ends all calls of Watch, also those that come, with UNAVAILABLE, once they have heard the last.
+  void EndWatches();
 
  private:
   class Names;

@@ -115,6 +115,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::StartLoop(
     const std::function<void(grpc::ServerBuilder&)>& configure) {
   std::unique_ptr<Listener> listener(new Listener);
   auto health = std::make_unique<HealthBoard>();
+  listener->health_board_ = health.get();
   for (LoopMethod& method : health->Methods()) methods.push_back(std::move(method));
   const UnknownMethodService& unknown_methods = listener->unknown_methods_;
   listener->loop_ = std::make_unique<CallLoop>(
@@ -200,6 +201,7 @@ void Listener::RefuseNewCalls() {
 void Listener::Shutdown(absl::Time deadline) {
   if (server_ == nullptr) return;
   RefuseNewCalls();
+  if (health_board_ != nullptr) health_board_->EndWatches();
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
   if (loop_ != nullptr) loop_->Stop();

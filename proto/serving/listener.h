@@ -25,6 +25,8 @@ class Service;
 
 namespace tramontane {
 
+class HealthBoard;
+
 struct ListenerOptions {
   std::string address;  // HOST:PORT, port 0 takes a free one, or unix:PATH
   // Null: plaintext, which beyond loopback needs leave.
@@ -71,6 +73,7 @@ class Listener {
   // followed by Shutdown.
   void RefuseNewCalls();
   // Health to NOT_SERVING, no new calls, running ones finish until `deadline`, then are cancelled.
+  // Of a CallLoop's calls, those that watch the health end at once.
   void Shutdown(absl::Time deadline);
 
  private:
@@ -82,7 +85,8 @@ class Listener {
                      const std::function<void(grpc::ServerBuilder&)>& add_methods);
 
   UnknownMethodService unknown_methods_;
-  std::unique_ptr<CallLoop> loop_;  // null: methods have callbacks of gRPC's
+  std::unique_ptr<CallLoop> loop_;       // null: methods have callbacks of gRPC's
+  HealthBoard* health_board_ = nullptr;  // the server's, where there is a loop
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::CompletionQueue> refusal_;  // hears of the end of what RefuseNewCalls began

@@ -173,9 +173,11 @@ TEST_F(HealthBoardTest, ShutdownTellsWatchersAndEndsThem) {
   listener_->SetServing(true);
   Watch watch(*stub_, "");
   EXPECT_EQ(watch.Next(), HealthCheckResponse::SERVING);
-  std::thread stopper([this] { listener_->Shutdown(absl::Now() + absl::Milliseconds(100)); });
+  // Calls may run on for long, but a watch would never end by itself.
+  std::thread stopper([this] { listener_->Shutdown(absl::Now() + absl::Hours(1)); });
   EXPECT_EQ(watch.Next(), HealthCheckResponse::NOT_SERVING);
   EXPECT_EQ(watch.Next(), -1);
+  EXPECT_EQ(watch.reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   stopper.join();
 }
 
