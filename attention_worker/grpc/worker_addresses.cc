@@ -4,12 +4,12 @@
 #include <iterator>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "model/steady_clock.h"
 
 namespace tramontane {
 
 absl::Duration WorkerAddresses::UntilNext() const {
-  return std::min(options_.list_interval, next_resolve_ - absl::Now());
+  return std::min(options_.list_interval, next_resolve_ - SteadyNow());
 }
 
 bool WorkerAddresses::UpdateTargets() {
@@ -24,7 +24,7 @@ bool WorkerAddresses::UpdateTargets() {
 }
 
 bool WorkerAddresses::Update() {
-  if (!UpdateTargets() && absl::Now() < next_resolve_) return false;
+  if (!UpdateTargets() && SteadyNow() < next_resolve_) return false;
   std::map<std::string, std::map<std::string, int>> resolved;
   addresses_.clear();
   unresolved_.clear();
@@ -44,7 +44,7 @@ bool WorkerAddresses::Update() {
     for (const auto& [address, absences] : known) addresses_.insert(address);
   }
   resolved_ = std::move(resolved);
-  next_resolve_ = absl::Now() + options_.resolve_interval;
+  next_resolve_ = SteadyNow() + options_.resolve_interval;
   return true;
 }
 

@@ -46,7 +46,7 @@ class WorkerAddresses {
   bool UpdateTargets();
 
   const WorkerAddressOptions options_;
-  absl::Time next_resolve_ = absl::InfinitePast();
+  absl::Time next_resolve_ = absl::InfinitePast();  // of SteadyNow
   std::vector<std::string> targets_;
   std::map<std::string, std::map<std::string, int>> resolved_;  // target, address: absences
   std::set<std::string> addresses_;

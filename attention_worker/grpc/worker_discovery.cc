@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/log.h"
+#include "model/steady_clock.h"
 
 namespace tramontane {
 namespace {
@@ -97,8 +98,12 @@ std::vector<WorkerSnapshot> WorkerDiscovery::workers() const {
 std::shared_ptr<const ExpertPlacement> WorkerDiscovery::AwaitChange(
     const std::shared_ptr<const ExpertPlacement>& seen, absl::Time deadline) const {
   std::unique_lock<std::mutex> lock(mutex_);
-  placement_changed_.wait_until(lock, absl::ToChronoTime(deadline),
-                                [&] { return placement_ != seen; });
+  const absl::Time end = SteadyNow() + (deadline - absl::Now());
+  for (absl::Time now = SteadyNow(); placement_ == seen && now < end; now = SteadyNow()) {
+    // An hour: what the condition's own clock can count for sure.
+    const absl::Duration left = std::min(end - now, absl::Hours(1));
+    placement_changed_.wait_for(lock, absl::ToChronoMicroseconds(left));
+  }
   return placement_;
 }
 

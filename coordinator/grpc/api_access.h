@@ -46,8 +46,9 @@ class ApiAccess {
   static absl::StatusOr<std::shared_ptr<ApiAccess>> Load(const std::string& path);
 
   // Whether a call with the header `authorization` ("" without one) may go on; `refusal` says why
-  // not. It takes one of the token's requests of a minute and, unless `permit` is null, a place
-  // among its concurrent ones.
+  // not. `now` is SteadyNow: a clock that is set back would use the token's requests up. It takes
+  // one of the token's requests of a minute and, unless `permit` is null, a place among its
+  // concurrent ones.
   bool Admit(std::string_view authorization, absl::Time now, ApiPermit* permit,
              ApiRefusal* refusal);
 

@@ -1,10 +1,11 @@
 #include "coordinator/grpc/generate_stream.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/support/status.h>
 
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "coordinator/grpc/inference_messages.h"
 #include "coordinator/grpc/retry_pushback.h"
 #include "coordinator/retry_hint.h"
@@ -121,7 +122,9 @@ void GenerateStream::End(const absl::Status& status) {
 void GenerateStream::LimitTimeLocked() {
   if (time_limit_ != nullptr || options_.slow_client_timeout <= absl::ZeroDuration()) return;
   time_limit_ = std::make_unique<grpc::Alarm>();
-  time_limit_->Set(absl::ToChronoTime(absl::Now() + options_.slow_client_timeout),
+  const gpr_timespec timeout =
+      gpr_time_from_micros(absl::ToInt64Microseconds(options_.slow_client_timeout), GPR_TIMESPAN);
+  time_limit_->Set(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), timeout),
                    [weak = weak_from_this()](bool expired) {
                      const std::shared_ptr<GenerateStream> call = weak.lock();
                      if (!expired || call == nullptr) return;

@@ -12,13 +12,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "coordinator/detokenizer.h"
 #include "coordinator/grpc/generate_stream.h"
 #include "coordinator/grpc/inference_messages.h"
 #include "coordinator/grpc/retry_pushback.h"
 #include "coordinator/prompt_encoding.h"
 #include "coordinator/request_validation.h"
+#include "model/steady_clock.h"
 #include "proto/wire/call_message.h"
 #include "proto/wire/field_counts.h"
 #include "proto/wire/status.h"
@@ -72,7 +72,7 @@ absl::Status InferenceService::Admit(grpc::CallbackServerContext* context,
   std::string_view authorization;
   if (header != metadata.end()) authorization = {header->second.data(), header->second.size()};
   ApiRefusal refusal;
-  if (dependencies_.access->Admit(authorization, absl::Now(), permit, &refusal)) {
+  if (dependencies_.access->Admit(authorization, SteadyNow(), permit, &refusal)) {
     return absl::OkStatus();
   }
   dependencies_.security_metrics->CountFailure(refusal.reason, context->peer(),
