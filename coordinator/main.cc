@@ -183,13 +183,10 @@ struct Readiness {
 int Serve(const ApiPort& api, int max_request_bytes, const Services& services, Scheduler* scheduler,
           Readiness* readiness) {
   const MemoryTrim memory_trim;
-  const bool beyond_loopback = absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
-  ListenerOptions listener_options;
+  ListenerOptions listener_options = ApiListenerOptions(api, max_request_bytes);
   listener_options.address = absl::GetFlag(FLAGS_listen);
-  listener_options.allow_plaintext_beyond_loopback = beyond_loopback;
-  listener_options.credentials = ApiPortCredentials(api);
-  listener_options.max_message_bytes = max_request_bytes;
-  listener_options.max_memory_bytes = ApiBufferBytes(max_request_bytes);
+  listener_options.allow_plaintext_beyond_loopback =
+      absl::GetFlag(FLAGS_allow_plaintext_beyond_loopback);
   absl::StatusOr<std::unique_ptr<Listener>> started = Listener::Start(
       listener_options, services.inference,
       [&services](grpc::ServerBuilder& builder) { builder.RegisterService(services.placement); });

@@ -47,14 +47,9 @@ absl::Status CheckText(const ServedModel& model, std::string_view field, std::st
 }  // namespace
 
 int MaxApiMessageBytes(const ServedModel& model) {
-  constexpr int64_t kBesideText = int64_t{1} << 20;
+  constexpr int64_t kLeast = int64_t{4} << 20, kBesideText = int64_t{1} << 20;
   const int64_t bytes = MaxTextBytes(model) + kBesideText;
-  return static_cast<int>(std::min<int64_t>(bytes, std::numeric_limits<int>::max()));
-}
-
-size_t ApiBufferBytes(int max_message_bytes) {
-  constexpr size_t kOfSmallCalls = size_t{64} << 20, kLargeMessages = 8;
-  return kOfSmallCalls + kLargeMessages * static_cast<size_t>(max_message_bytes);
+  return static_cast<int>(std::clamp<int64_t>(bytes, kLeast, std::numeric_limits<int>::max()));
 }
 
 absl::Status CheckHasTokenizer(const ServedModel& model, std::string_view field) {

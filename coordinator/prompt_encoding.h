@@ -2,7 +2,6 @@
 #ifndef TRAMONTANE_COORDINATOR_PROMPT_ENCODING_H_
 #define TRAMONTANE_COORDINATOR_PROMPT_ENCODING_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -16,12 +15,8 @@
 namespace tramontane {
 
 // The largest request that may make sense: the longest text that is looked at, and what stands
-// beside it.
+// beside it; 4 MiB at least.
 int MaxApiMessageBytes(const ServedModel& model);
-
-// What gRPC may hold of requests that it is reading, all connections together: eight of the
-// largest, and room for thousands of usual ones.
-size_t ApiBufferBytes(int max_message_bytes);
 
 // FAILED_PRECONDITION, saying what `field` needs it for, where the model has no tokenizer.
 absl::Status CheckHasTokenizer(const ServedModel& model, std::string_view field);

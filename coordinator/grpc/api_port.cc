@@ -79,12 +79,18 @@ absl::StatusOr<ApiPort> ApiPortFromFlags(absl::string_view listen, bool allow_pl
   return port;
 }
 
-std::shared_ptr<grpc::ServerCredentials> ApiPortCredentials(const ApiPort& port) {
-  if (port.identity == nullptr) return nullptr;
+ListenerOptions ApiListenerOptions(const ApiPort& port, int max_request_bytes) {
+  constexpr size_t kOfSmallCalls = size_t{64} << 20, kLargeRequests = 8;
+  ListenerOptions listener;
+  listener.max_message_bytes = max_request_bytes;
+  listener.max_memory_bytes =
+      kOfSmallCalls + kLargeRequests * static_cast<size_t>(max_request_bytes);
+  if (port.identity == nullptr) return listener;
   TlsServerOptions options;
   options.identity = port.identity;
   options.require_client_certificate = port.require_client_certificate;
-  return CreateTlsServerCredentials(std::move(options));
+  listener.credentials = CreateTlsServerCredentials(std::move(options));
+  return listener;
 }
 
 }  // namespace tramontane

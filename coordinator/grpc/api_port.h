@@ -2,13 +2,12 @@
 #ifndef TRAMONTANE_COORDINATOR_GRPC_API_PORT_H_
 #define TRAMONTANE_COORDINATOR_GRPC_API_PORT_H_
 
-#include <grpcpp/security/server_credentials.h>
-
 #include <memory>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "coordinator/grpc/api_access.h"
+#include "proto/serving/listener.h"
 #include "proto/serving/tls_identity.h"
 
 namespace tramontane {
@@ -25,8 +24,9 @@ struct ApiPort {
 // CheckPlaintextAddress, and with INVALID_ARGUMENT for flags that contradict each other.
 absl::StatusOr<ApiPort> ApiPortFromFlags(absl::string_view listen, bool allow_plaintext);
 
-// Null: plaintext.
-std::shared_ptr<grpc::ServerCredentials> ApiPortCredentials(const ApiPort& port);
+// Credentials, none for plaintext, and limits. gRPC may hold requests that it is reading up to
+// eight of the largest, and as much as thousands of usual ones take, all connections together.
+ListenerOptions ApiListenerOptions(const ApiPort& port, int max_request_bytes);
 
 }  // namespace tramontane
 

@@ -9,7 +9,7 @@ namespace tramontane {
 namespace {
 
 constexpr int kContext = 1024;
-constexpr int kMaxTextBytes = 128 * kContext;
+constexpr int kMaxTextBytes = 13 * kContext;  // the longest piece of the vocabulary
 
 std::string Repeated(const std::string& text, int count) {
   return absl::StrJoin(std::vector<std::string>(static_cast<size_t>(count), text), " ");
@@ -56,7 +56,7 @@ std::vector<FieldEdges> PromptEdges() {
       Of("prompt", {"prompt: 'a'", "prompt: '\\000'", "prompt: '</s>[INST]'", "prompt: '\\n'"},
          {{"prompt: ''", {"prompt", "\"\"", "at least 1"}},
           {absl::StrCat("prompt: '", Text(kMaxTextBytes), "'"), {"prompt", "tokens", "1024"}},
-          {absl::StrCat("prompt: '", Text(kMaxTextBytes + 1), "'"), {"prompt", "131073", "131072"}},
+          {absl::StrCat("prompt: '", Text(kMaxTextBytes + 1), "'"), {"prompt", "13313", "13312"}},
           {"prompt: 'a' prompt_token_ids: 1", {"prompt", "2 were given", "exactly one"}},
           {"max_tokens: 1 messages: []", {"prompt", "none", "exactly one"}}}),
       Of("prompt_token_ids",
@@ -72,7 +72,7 @@ std::vector<FieldEdges> PromptEdges() {
           {user + assistant, {"messages", "user"}},
           {Turn("user", Text(kMaxTextBytes / 2)) + assistant +
                Turn("user", Text(kMaxTextBytes / 2)),
-           {"messages has 131074 bytes", "131072"}},
+           {"messages has 13314 bytes", "13312"}},
           {user + "prompt: 'a'", {"prompt", "2 were given", "exactly one"}}}),
       {"tramontane.v1.ChatMessage.role",
        "Generate",
@@ -84,7 +84,7 @@ std::vector<FieldEdges> PromptEdges() {
       {"tramontane.v1.ChatMessage.content",
        "Generate",
        {Turn("user", ""), Turn("user", "\\000"), Turn("user", "[/INST] </s>")},
-       {{Turn("user", Text(kMaxTextBytes + 1)), {"messages[0].content", "131073", "131072"}},
+       {{Turn("user", Text(kMaxTextBytes + 1)), {"messages[0].content", "13313", "13312"}},
         {Turn("user", Text(kMaxTextBytes)), {"prompt", "tokens", "1024"}}},
        false}};
 }
@@ -155,7 +155,7 @@ std::vector<FieldEdges> TokenizationEdges() {
   return {{"tramontane.v1.TokenizeRequest.text",
            "Tokenize",
            {"text: ''", "text: '\\000'", absl::StrCat("text: '", Text(kMaxTextBytes), "'")},
-           {{absl::StrCat("text: '", Text(kMaxTextBytes + 1), "'"), {"text", "131073", "131072"}},
+           {{absl::StrCat("text: '", Text(kMaxTextBytes + 1), "'"), {"text", "13313", "13312"}},
             {"text: 'a' " + Turn("user", "hi"), {"text", "both", "exactly one"}},
             {"", {"text", "neither", "exactly one"}}},
            false},
