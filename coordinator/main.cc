@@ -39,6 +39,7 @@
 #include "model/log.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
+#include "proto/serving/flag_range.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
 #include "proto/serving/periodic_task.h"
@@ -90,19 +91,13 @@ constexpr absl::Duration kMomentAway = absl::Seconds(5);
 constexpr absl::Duration kTokensInterval = absl::Seconds(1);
 
 absl::Status CheckFlags() {
-  if (absl::GetFlag(FLAGS_max_running_requests) < 1) {
-    return absl::InvalidArgumentError("--max_running_requests: expected 1 or more");
-  }
-  if (absl::GetFlag(FLAGS_max_waiting_requests) < 0) {
-    return absl::InvalidArgumentError("--max_waiting_requests: expected 0 or more");
-  }
-  if (!(absl::GetFlag(FLAGS_queue_timeout_s) >= 0) ||
-      !(absl::GetFlag(FLAGS_slow_client_timeout_s) > 0)) {
-    return absl::InvalidArgumentError(
-        "--queue_timeout_s: expected 0 or more; --slow_client_timeout_s: expected more than 0");
-  }
-  if (!(absl::GetFlag(FLAGS_attention_timeout_s) > 0)) {
-    return absl::InvalidArgumentError("--attention_timeout_s: expected more than 0");
+  for (const absl::Status& range :
+       {CheckAtLeast(1, {{"max_running_requests", absl::GetFlag(FLAGS_max_running_requests)}}),
+        CheckAtLeast(0, {{"max_waiting_requests", absl::GetFlag(FLAGS_max_waiting_requests)},
+                         {"queue_timeout_s", absl::GetFlag(FLAGS_queue_timeout_s)}}),
+        CheckMoreThan(0, {{"slow_client_timeout_s", absl::GetFlag(FLAGS_slow_client_timeout_s)},
+                          {"attention_timeout_s", absl::GetFlag(FLAGS_attention_timeout_s)}})}) {
+    if (!range.ok()) return range;
   }
   return CheckAttentionFlags();
 }

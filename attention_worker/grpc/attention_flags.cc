@@ -9,6 +9,7 @@
 #include "attention_worker/grpc/worker_list_file.h"
 #include "expert_worker/grpc/backend_flags.h"
 #include "kernels/processor_count.h"
+#include "proto/serving/flag_range.h"
 #include "proto/serving/hop_spin.h"
 
 ABSL_FLAG(std::string, model, "", "Directory of a Hugging Face MixtralForCausalLM checkpoint.");
@@ -69,20 +70,15 @@ absl::Status CheckAttentionFlags() {
   if (!backend.ok()) return backend;
   const absl::Status spin = CheckHopSpinFlag();
   if (!spin.ok()) return spin;
-  if (absl::GetFlag(FLAGS_max_step_tokens) < 1 || absl::GetFlag(FLAGS_kv_block_size) < 1) {
-    return absl::InvalidArgumentError("--max_step_tokens and --kv_block_size: expected 1 or more");
-  }
-  if (absl::GetFlag(FLAGS_kv_cache_tokens) < 0 || absl::GetFlag(FLAGS_ping_pong_min_rows) < 0 ||
-      absl::GetFlag(FLAGS_expert_timeout_ms) < 0 ||
-      absl::GetFlag(FLAGS_expert_wait_timeout_ms) < 0 || !(absl::GetFlag(FLAGS_hedge_after) >= 0)) {
-    return absl::InvalidArgumentError(
-        "--kv_cache_tokens, --ping_pong_min_rows, --expert_timeout_ms, "
-        "--expert_wait_timeout_ms and --hedge_after: expected 0 or more");
-  }
-  if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
-    return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
-  }
-  return absl::OkStatus();
+  absl::Status range = CheckAtLeast(1, {{"max_step_tokens", absl::GetFlag(FLAGS_max_step_tokens)},
+                                        {"kv_block_size", absl::GetFlag(FLAGS_kv_block_size)}});
+  if (!range.ok()) return range;
+  return CheckAtLeast(0, {{"kv_cache_tokens", absl::GetFlag(FLAGS_kv_cache_tokens)},
+                          {"ping_pong_min_rows", absl::GetFlag(FLAGS_ping_pong_min_rows)},
+                          {"expert_timeout_ms", absl::GetFlag(FLAGS_expert_timeout_ms)},
+                          {"expert_wait_timeout_ms", absl::GetFlag(FLAGS_expert_wait_timeout_ms)},
+                          {"hedge_after", absl::GetFlag(FLAGS_hedge_after)},
+                          {"drain_timeout_s", absl::GetFlag(FLAGS_drain_timeout_s)}});
 }
 
 absl::Status CheckExpertFlags(absl::string_view or_else) {

@@ -28,6 +28,7 @@
 #include "proto/serving/abseil_flag_types.h"
 #include "proto/serving/address_file.h"
 #include "proto/serving/failure_watch.h"
+#include "proto/serving/flag_range.h"
 #include "proto/serving/hop_spin.h"
 #include "proto/serving/listener.h"
 #include "proto/serving/memory_trim.h"
@@ -79,24 +80,20 @@ absl::Status CheckFlags() {
   if (absl::GetFlag(FLAGS_model).empty()) {
     return absl::InvalidArgumentError("--model=DIR is missing; see --help");
   }
-  if (absl::GetFlag(FLAGS_max_queued_batches) < 1 || absl::GetFlag(FLAGS_max_batch_rows) < 1) {
-    return absl::InvalidArgumentError(
-        "--max_queued_batches and --max_batch_rows: expected 1 or more");
-  }
-  if (absl::GetFlag(FLAGS_max_merged_rows) < 1) {
-    return absl::InvalidArgumentError("--max_merged_rows: expected 1 or more");
-  }
-  if (absl::GetFlag(FLAGS_max_answer_mib) < 1) {
-    return absl::InvalidArgumentError("--max_answer_mib: expected 1 or more");
-  }
+  const absl::Status least =
+      CheckAtLeast(1, {{"max_queued_batches", absl::GetFlag(FLAGS_max_queued_batches)},
+                       {"max_batch_rows", absl::GetFlag(FLAGS_max_batch_rows)},
+                       {"max_merged_rows", absl::GetFlag(FLAGS_max_merged_rows)},
+                       {"max_answer_mib", absl::GetFlag(FLAGS_max_answer_mib)}});
+  if (!least.ok()) return least;
   const int linger = absl::GetFlag(FLAGS_merge_linger_us);
   if (linger < 0 || linger > 1'000'000) {
     return absl::InvalidArgumentError(
         absl::StrCat("--merge_linger_us=", linger, ": expected 0 to 1000000"));
   }
-  if (!(absl::GetFlag(FLAGS_drain_timeout_s) >= 0)) {
-    return absl::InvalidArgumentError("--drain_timeout_s: expected 0 or more");
-  }
+  const absl::Status drain =
+      CheckAtLeast(0, {{"drain_timeout_s", absl::GetFlag(FLAGS_drain_timeout_s)}});
+  if (!drain.ok()) return drain;
   return CheckHopSpinFlag();
 }
 
