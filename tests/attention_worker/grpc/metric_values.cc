@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 namespace tramontane {
 
 std::map<std::string, std::set<std::string>> MetricFamilies(prometheus::Registry& registry) {
@@ -15,22 +17,38 @@ std::map<std::string, std::set<std::string>> MetricFamilies(prometheus::Registry
   return families;
 }
 
-double MetricValue(prometheus::Registry& registry, const std::string& name,
-                   const std::map<std::string, std::string>& labels) {
+namespace {
+
+// The metric and its kind; a failure of the test, and zeros, where there is none.
+std::pair<prometheus::MetricType, prometheus::ClientMetric> Find(
+    prometheus::Registry& registry, const std::string& name,
+    const std::map<std::string, std::string>& labels) {
   for (const prometheus::MetricFamily& family : registry.Collect()) {
     if (family.name != name) continue;
     for (const prometheus::ClientMetric& metric : family.metric) {
       std::map<std::string, std::string> found;
       for (const auto& label : metric.label) found[label.name] = label.value;
-      if (found != labels) continue;
-      return family.type == prometheus::MetricType::Counter ? metric.counter.value
-             : family.type == prometheus::MetricType::Gauge
-                 ? metric.gauge.value
-                 : static_cast<double>(metric.histogram.sample_count);
+      if (found == labels) return {family.type, metric};
     }
   }
   ADD_FAILURE() << "no " << name;
-  return -1;
+  return {};
+}
+
+}  // namespace
+
+double MetricValue(prometheus::Registry& registry, const std::string& name,
+                   const std::map<std::string, std::string>& labels) {
+  const auto [type, metric] = Find(registry, name, labels);
+  return type == prometheus::MetricType::Counter ? metric.counter.value
+         : type == prometheus::MetricType::Gauge
+             ? metric.gauge.value
+             : static_cast<double>(metric.histogram.sample_count);
+}
+
+double MetricSum(prometheus::Registry& registry, const std::string& name,
+                 const std::map<std::string, std::string>& labels) {
+  return Find(registry, name, labels).second.histogram.sample_sum;
 }
 
 }  // namespace tramontane

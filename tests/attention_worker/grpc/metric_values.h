@@ -17,6 +17,10 @@ std::map<std::string, std::set<std::string>> MetricFamilies(prometheus::Registry
 double MetricValue(prometheus::Registry& registry, const std::string& name,
                    const std::map<std::string, std::string>& labels);
 
+// Of a histogram: the sum of what was observed.
+double MetricSum(prometheus::Registry& registry, const std::string& name,
+                 const std::map<std::string, std::string>& labels);
+
 }  // namespace tramontane
 
 #endif  // TRAMONTANE_TESTS_ATTENTION_WORKER_GRPC_METRIC_VALUES_H_

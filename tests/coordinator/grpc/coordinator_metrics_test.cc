@@ -72,6 +72,27 @@ TEST_F(CoordinatorMetricsTest, PageAndRegistriesAgree) {
   EXPECT_THAT(Documented(), UnorderedElementsAreArray(families));
 }
 
+TEST_F(CoordinatorMetricsTest, TimesAreInSeconds) {
+  metrics_.OnEstimatedWait(absl::Seconds(2));
+  metrics_.OnStarted(absl::Seconds(3));
+  metrics_.OnFirstToken(absl::Seconds(4));
+  metrics_.OnNextToken(absl::Milliseconds(50));
+  metrics_.OnEnded(absl::OkStatus(), absl::Seconds(6));
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_estimated_wait_seconds", {}), 2);
+  EXPECT_EQ(MetricSum(*registry_, "tramontane_request_queue_time_seconds", {}), 3);
+  EXPECT_EQ(MetricSum(*registry_, "tramontane_time_to_first_token_seconds", {}), 4);
+  EXPECT_EQ(MetricSum(*registry_, "tramontane_inter_token_latency_seconds", {}), 0.05);
+  EXPECT_EQ(MetricSum(*registry_, "tramontane_e2e_request_latency_seconds", {}), 6);
+}
+
+TEST_F(CoordinatorMetricsTest, WhatWasCachedIsCountedBesideWhatWasAskedFor) {
+  metrics_.OnAdmitted(100, 48);
+  metrics_.OnRequeued();
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_prefix_cache_queries_total", {}), 100);
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_prefix_cache_hits_total", {}), 48);
+  EXPECT_EQ(MetricValue(*registry_, "tramontane_requeued_requests_total", {}), 1);
+}
+
 TEST_F(CoordinatorMetricsTest, RequestsAreCountedByStatus) {
   metrics_.CountRequest(absl::StatusCode::kOk);
   metrics_.CountRequest(absl::StatusCode::kInvalidArgument);

@@ -32,6 +32,7 @@ class DemoServer {
   std::unique_ptr<v1::Inference::Stub> NewStub() const;
   Scheduler& scheduler() { return *scheduler_; }
   TaskThread& reading() { return reading_; }
+  prometheus::Registry& registry() { return *registry_; }
   const std::string& address() const { return listener_->address(); }
   // What Generate asks before it accepts; set before the first call.
   void set_readiness(absl::Status status) { readiness_ = std::move(status); }

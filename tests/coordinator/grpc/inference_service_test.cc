@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/generate/json_output.h"
+#include "tests/attention_worker/grpc/metric_values.h"
 #include "tests/coordinator/demo_model.h"
 #include "tests/coordinator/grpc/demo_server.h"
 #include "tests/hostile/hostile_call.h"
@@ -233,6 +234,9 @@ TEST_F(InferenceServiceTest, BadFieldIsNamedWithValueAndLimit) {
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(answer.status.error_message(),
               AllOf(HasSubstr("temperature"), HasSubstr("-1"), HasSubstr("[0, 100]")));
+  EXPECT_EQ(MetricValue(server_.registry(), "tramontane_requests_total",
+                        {{"status", "INVALID_ARGUMENT"}}),
+            1);
 }
 
 TEST_F(InferenceServiceTest, CancelledCallFreesItsSequence) {
