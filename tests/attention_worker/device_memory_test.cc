@@ -26,6 +26,7 @@ constexpr size_t kAll = size_t{1} << 32;
 class DeviceMemoryTest : public testing::Test {
  protected:
   void SetUp() override {
+    EmulatedLimitMemory(kAll);
     auto checkpoint = Checkpoint::Open(GoldenDirectory("tiny_f32"));
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     checkpoint_ = *std::move(checkpoint);
@@ -85,6 +86,25 @@ TEST_F(DeviceMemoryTest, AKvCacheThatDoesNotFitIsRefusedWithBothFigures) {
                       {.dtype = DType::kBF16, .capacity_tokens = int64_t{1} << 40}, backend_.get());
   EXPECT_EQ(cache.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(cache.status().message()), HasSubstr("bytes of memory are available"));
+}
+
+// By what is free, not by what the device says once half of it is there.
+TEST_F(DeviceMemoryTest, AKvCacheThatIsABlockTooLargeIsRefusedBeforeAnyOfItIsAllocated) {
+  constexpr int64_t kFits = 4;
+  const KvCacheOptions too_large = {
+      .dtype = DType::kBF16, .block_size = 16, .capacity_tokens = (kFits + 1) * 16};
+  const auto free_bytes = backend_->FreeBytes();
+  ASSERT_TRUE(free_bytes.ok() && free_bytes->has_value());
+  const size_t taken = kAll - static_cast<size_t>(**free_bytes);
+  const auto room =
+      static_cast<size_t>(kFits * 16 * KvBytesPerToken(checkpoint_->config(), DType::kBF16));
+  const int before = EmulatedNumAllocations();
+  EmulatedLimitMemory(taken + room);
+  const absl::Status refused =
+      KvCache::Create(checkpoint_->config(), too_large, backend_.get()).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("bytes of memory are available"));
+  EXPECT_EQ(EmulatedNumAllocations(), before);
 }
 
 }  // namespace

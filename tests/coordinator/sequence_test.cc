@@ -163,6 +163,14 @@ TEST_F(SequenceTest, PromptLogprobsHaveNoGapAtAnyChunkBoundary) {
   }
 }
 
+TEST_F(SequenceTest, ACharacterThatIsNotWholeAtTheEndIsShownAsSuch) {
+  const std::vector<int32_t> first_byte = {3 + 0xE2};  // after <unk>, <s> and </s>
+  const StreamContents contents = Generate(Completing({497, first_byte[0]}));
+  ASSERT_EQ(DemoTokenizer()->Piece(first_byte[0]), "<0xE2>");
+  EXPECT_THAT(contents.output.text, testing::EndsWith("\xEF\xBF\xBD"));
+  EXPECT_THAT(contents.output.token_ids, ElementsAre(497, first_byte[0]));
+}
+
 TEST_F(SequenceTest, RoutingOfEveryTokenThatWasRun) {
   for (const int max_step_tokens : {2, 512}) {
     GenerationPlan plan = Completing({497, 868, 497});

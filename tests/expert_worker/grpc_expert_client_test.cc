@@ -298,7 +298,9 @@ TEST_P(GrpcExpertClientTest, ADrainingWorkerSaysSoAndAnswersWhatIsInFlight) {
   client->Execute(SomeBatch(rows_, dtype()), Into(answer));
   server_->backend().WaitUntilHeld();
   std::thread drain([this] { server_->service().Drain(absl::InfiniteFuture(), absl::Minutes(2)); });
+  const absl::Time begin = absl::Now();
   EXPECT_TRUE(IsDraining(disconnected_.Wait()));
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(30)) << "it was not told, but looked a minute later";
   server_->backend().Open();
   ASSERT_TRUE(answer.Wait().ok()) << answer.Wait().status();
   EXPECT_EQ(Bytes(*answer.Wait(), dtype()), Expected(rows_));
