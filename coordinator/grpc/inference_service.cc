@@ -3,6 +3,7 @@
 #include <grpc/support/time.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,6 +64,13 @@ absl::StatusOr<std::vector<int32_t>> EncodeTokenizeRequest(const ServedModel& mo
 
 InferenceService::InferenceService(Dependencies dependencies)
     : dependencies_(std::move(dependencies)) {}
+
+// A call may be over for gRPC a moment before the task that ended it.
+InferenceService::~InferenceService() {
+  std::promise<void> done;
+  dependencies_.reading->Post([&done] { done.set_value(); });
+  done.get_future().wait();
+}
 
 absl::Status InferenceService::Admit(grpc::CallbackServerContext* context,
                                      ApiPermit* permit) const {

@@ -46,6 +46,8 @@ class InferenceService final
     SecurityMetrics* security_metrics = nullptr;  // not null with `access`
   };
   explicit InferenceService(Dependencies dependencies);
+  // Once no call runs any more. Waits for `reading` to be done with the last.
+  ~InferenceService() override;
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Generate(grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer* request) override;
