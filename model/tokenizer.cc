@@ -46,6 +46,7 @@ struct Tokenizer::Impl {
   std::unique_ptr<SentencePieceModel> model;
   std::vector<std::string> bytes_of_piece;   // [num_pieces]
   std::vector<bool> starts_with_space_mark;  // [num_pieces]
+  int max_piece_bytes = 0;
 
   bool Known(int token_id) const {
     return token_id >= 0 && static_cast<size_t>(token_id) < bytes_of_piece.size();
@@ -76,6 +77,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& di
   Impl& impl = *tokenizer->impl_;
   for (int id = 0; id < model->num_pieces(); ++id) {
     impl.bytes_of_piece.push_back(BytesOfPiece(*model, id));
+    impl.max_piece_bytes =
+        std::max(impl.max_piece_bytes, static_cast<int>(impl.bytes_of_piece.back().size()));
     impl.starts_with_space_mark.push_back(model->Kind(id) == PieceKind::kText &&
                                           model->Piece(id).rfind(kSpaceMark, 0) == 0);
   }
@@ -127,11 +130,7 @@ bool Tokenizer::IsControl(int token_id) const {
   return impl_->Known(token_id) && impl_->model->Kind(token_id) == PieceKind::kControl;
 }
 
-int Tokenizer::max_piece_bytes() const {
-  size_t longest = 0;
-  for (const std::string& bytes : impl_->bytes_of_piece) longest = std::max(longest, bytes.size());
-  return static_cast<int>(longest);
-}
+int Tokenizer::max_piece_bytes() const { return impl_->max_piece_bytes; }
 
 bool Tokenizer::joins_spaces() const {
   return impl_->model->leading_spaces() == LeadingSpaces::kDropAll;
