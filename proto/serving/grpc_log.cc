@@ -2,7 +2,6 @@
 
 #include <grpc/support/log.h>
 
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
@@ -11,17 +10,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "model/log.h"
+#include "model/steady_clock.h"
 #include "proto/serving/line_limit.h"
 
 namespace tramontane {
 namespace {
 
-constexpr int kMaxLines = 10;
-constexpr std::chrono::seconds kWindow{10};
-
 void WriteLine(gpr_log_func_args* args) {
-  static LineLimit& limit = *new LineLimit(kMaxLines, kWindow);  // gRPC's threads may outlive main
-  const std::optional<int64_t> left_out = limit.Take(std::chrono::steady_clock::now());
+  static LineLimit& limit = *new LineLimit;  // gRPC's threads may outlive main
+  const std::optional<int64_t> left_out = limit.Take(SteadyNow());
   if (!left_out.has_value()) return;
   std::string_view file = args->file;
   file.remove_prefix(file.rfind('/') + 1);  // npos + 1 is 0

@@ -2,7 +2,7 @@
 
 namespace tramontane {
 
-std::optional<int64_t> LineLimit::Take(std::chrono::steady_clock::time_point now) {
+std::optional<int64_t> LineLimit::Take(absl::Time now) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!begin_.has_value() || now - *begin_ >= window_) {
     begin_ = now;

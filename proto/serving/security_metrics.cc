@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "model/log.h"
+#include "model/steady_clock.h"
 
 namespace tramontane {
 namespace {
@@ -31,7 +32,7 @@ void SecurityMetrics::CountFailure(AuthFailure reason, std::string_view peer,
                                    std::string_view message) {
   const auto index = static_cast<size_t>(reason);
   failures_[index]->Increment();
-  const std::optional<int64_t> left_out = limit_.Take(std::chrono::steady_clock::now());
+  const std::optional<int64_t> left_out = limit_.Take(SteadyNow());
   if (!left_out.has_value()) return;
   Log(LogLevel::kWarning, "caller refused",
       {{"reason", kReasons[index]},

@@ -8,7 +8,6 @@
 #include <prometheus/registry.h>
 
 #include <array>
-#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,7 +41,7 @@ class SecurityMetrics {
   const std::shared_ptr<prometheus::Registry> registry_;
   std::array<prometheus::Counter*, 5> failures_;  // by AuthFailure
   prometheus::Family<prometheus::Gauge>& expiry_;
-  LineLimit limit_{10, std::chrono::seconds(10)};
+  LineLimit limit_;
 };
 
 }  // namespace tramontane
