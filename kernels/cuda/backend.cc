@@ -72,8 +72,7 @@ class CudaBackend final : public Backend {
     const cudaError_t error = cudaMemGetInfo(&free_bytes, &total_bytes);
     if (error == cudaSuccess) return static_cast<int64_t>(free_bytes);
     (void)cudaGetLastError();
-    failed_ = true;
-    return Lost("asking for its free memory", error);
+    return Fail("asking for its free memory", error);
   }
 
   absl::StatusOr<Buffer> Allocate(size_t num_bytes) override {
@@ -89,8 +88,7 @@ class CudaBackend final : public Backend {
     context_.Use();
     context_.Finish();
     if (!context_.failed()) return absl::OkStatus();
-    failed_ = true;
-    return Lost(context_.failed_call(), context_.error());
+    return Fail(context_.failed_call(), context_.error());
   }
 
   absl::StatusOr<std::unique_ptr<PackedMatrix>> Pack(std::span<const TensorView> stacked) override {
@@ -143,8 +141,8 @@ class CudaBackend final : public Backend {
   void SampleTokens(const SampleTokensArgs& args) override { Run(cuda::SampleTokens, args); }
 
  private:
-  // A device that was lost while nothing ran may be asked for memory before anything else.
-  absl::Status Lost(const char* call, cudaError_t error) const {
+  absl::Status Fail(const char* call, cudaError_t error) {
+    failed_ = true;
     return absl::InternalError(absl::StrCat(
         "CUDA device ", context_.device, ": ", call, ": ", cudaGetErrorString(error),
         error == cudaErrorMemoryAllocation
@@ -154,6 +152,7 @@ class CudaBackend final : public Backend {
               "health if it happens again"));
   }
 
+  // A device that was lost while nothing ran may be asked for memory before anything else.
   absl::StatusOr<Buffer> Noted(absl::StatusOr<Buffer> allocated) {
     if (absl::IsInternal(allocated.status())) failed_ = true;
     return allocated;
