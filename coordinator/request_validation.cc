@@ -181,7 +181,7 @@ absl::StatusOr<GenerationPlan> PlanGeneration(const GenerationRequest& request,
   plan.top_logprobs = static_cast<int>(request.top_logprobs);
   // Alternatives stand beside log-probabilities: asked for alone, they mean those of new tokens.
   plan.logprobs = request.logprobs || (request.top_logprobs > 0 && !request.prompt_logprobs);
-  if (request.routing) plan.routing_choices = model.config.num_layers * model.config.top_k;
+  if (request.routing) plan.routing_choices = model.routing_choices();
   plan.priority = request.priority;
   plan.num_completions = std::max(1, static_cast<int>(request.num_completions));
   return plan;

@@ -41,6 +41,7 @@ struct ServedModel {
   std::shared_ptr<const Tokenizer> tokenizer;  // null: token-id prompts only
 
   int context_length() const { return config.max_position_embeddings; }
+  int routing_choices() const { return config.num_layers * config.top_k; }  // of one token
   std::optional<int> bos_token_id() const;  // the tokenizer's, else the config's
 };
 

@@ -8,18 +8,10 @@
 #include "absl/time/time.h"
 #include "coordinator/grpc/inference_messages.h"
 #include "coordinator/grpc/retry_pushback.h"
-#include "coordinator/retry_hint.h"
 #include "proto/wire/call_message.h"
 #include "proto/wire/status.h"
 
 namespace tramontane {
-
-namespace {
-
-// After RESOURCE_EXHAUSTED that tells nothing of its own.
-constexpr absl::Duration kRetryAfter = absl::Seconds(1);
-
-}  // namespace
 
 std::shared_ptr<GenerateStream> GenerateStream::Start(grpc::CallbackServerContext* context,
                                                       TaskThread* delivery,
@@ -109,9 +101,7 @@ void GenerateStream::Advance() {
 void GenerateStream::BeforeEnd(const absl::Status& status) {
   metrics_->CountRequest(status.code());
   options_.permit.Release();  // before the client can call again
-  std::optional<absl::Duration> retry_after = RetryAfterOf(status);
-  if (absl::IsResourceExhausted(status) && !retry_after.has_value()) retry_after = kRetryAfter;
-  if (retry_after.has_value()) AddRetryPushback(context_, *retry_after);
+  AddRetryPushback(context_, status);
 }
 
 void GenerateStream::End(const absl::Status& status) {

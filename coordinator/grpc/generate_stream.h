@@ -69,14 +69,14 @@ class GenerateStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   TaskThread* const delivery_;
   CoordinatorMetrics* const metrics_;
   Options options_;
-  int64_t tokens_per_message_ = 1;   // like tokens_
   std::atomic<bool> posted_{false};  // a task of the delivery thread will Advance
 
   grpc::ByteBuffer message_;  // of the write in flight: a GenerateResponse
 
   mutable std::mutex mutex_;
-  std::shared_ptr<TokenStream> tokens_ ABSL_GUARDED_BY(mutex_);    // from Begin on
-  std::optional<absl::Status> cancelled_ ABSL_GUARDED_BY(mutex_);  // before there were any
+  std::shared_ptr<TokenStream> tokens_ ABSL_GUARDED_BY(mutex_);  // from Begin on
+  int64_t tokens_per_message_ ABSL_GUARDED_BY(mutex_) = 1;       // likewise
+  std::optional<absl::Status> cancelled_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;            // the end was handed to gRPC
   bool done_ ABSL_GUARDED_BY(mutex_) = false;                // context_ must not be used any more

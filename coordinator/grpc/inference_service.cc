@@ -27,8 +27,6 @@
 namespace tramontane {
 namespace {
 
-// When to come again where too many wait to be read.
-constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 // A larger request takes its time to be parsed and tokenized, a millisecond for each two thousand
 // bytes, which threads that serve every stream do not have.
 constexpr size_t kReadAtOnceBytes = 16 << 10;
@@ -99,7 +97,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* InferenceService::Generate(
     dependencies_.metrics->CountRequest(admitted.code());
     return new RefusedStream(admitted);
   }
-  options.num_choices = dependencies_.model->config.num_layers * dependencies_.model->config.top_k;
+  options.num_choices = dependencies_.model->routing_choices();
   options.slow_client_timeout = dependencies_.slow_client_timeout;
   options.deadline = DeadlineOf(*context);
   std::shared_ptr<GenerateStream> call =
@@ -175,7 +173,7 @@ grpc::ServerUnaryReactor* InferenceService::AnswerText(
                       reactor->Finish(ToGrpcStatus(status));
                     });
     if (admitted.ok()) return reactor;
-    AddRetryPushback(context, kRetryAfter);
+    AddRetryPushback(context, admitted);
   }
   reactor->Finish(ToGrpcStatus(admitted));
   return reactor;
