@@ -131,10 +131,6 @@ void StepLoop::SetReady(bool ready) {
                                .readiness = attention_->readiness()});
 }
 
-void StepLoop::ExpectWithin(absl::Duration time) {
-  admission_->Expect(index_, options_.clock() + time);
-}
-
 void StepLoop::CountSequences() {
   int num_siblings = 0;
   for (const std::unique_ptr<Sequence>& sequence : running_) {
@@ -153,7 +149,7 @@ void StepLoop::Admit(absl::Time now) {
   CountSequences();
   while (room && has_place()) {
     SetReady(true);
-    ExpectWithin(StepPace::kShortestLimit);
+    admission_->Expect(index_, options_.clock() + StepPace::kShortestLimit);
     std::unique_ptr<Sequence> next = admission_->Next(index_);
     if (next == nullptr) break;
     const absl::StatusOr<bool> admitted = TryAdmit(*next);

@@ -81,9 +81,6 @@ class StepLoop {
   // And those that the paused sequences hold, or would need to go on; at most, as some are shared.
   int64_t AttainableBlocks() const;
 
-  // The next call of the attention worker takes less, unless it hangs.
-  void ExpectWithin(absl::Duration time);
-
   Plan PlanStep(absl::Time now);
   // How many of `rows` the sequence can run with `free_blocks`, which what is preempted for it adds
   // to: those that come after it, the last first, then those that are paused.
