@@ -31,6 +31,7 @@
 #include "coordinator/generate/retry_policy.h"
 #include "coordinator/generate/routing_view.h"
 #include "coordinator/generate/terminal_text.h"
+#include "proto/serving/flag_range.h"
 #include "proto/serving/process.h"
 
 ABSL_FLAG(std::string, target, "127.0.0.1:8470", "HOST:PORT or unix:PATH of the coordinator.");
@@ -234,9 +235,8 @@ absl::Status CheckFlags(const std::vector<char*>& positional) {
     return absl::InvalidArgumentError(
         absl::StrCat("--color=", color, ": expected auto, always or never"));
   }
-  if (!(absl::GetFlag(FLAGS_timeout_s) >= 0)) {
-    return absl::InvalidArgumentError("--timeout_s: expected 0 or more");
-  }
+  const absl::Status timeout = CheckAtLeast(0, {{"timeout_s", absl::GetFlag(FLAGS_timeout_s)}});
+  if (!timeout.ok()) return timeout;
   const int num_prompts = (positional.empty() ? 0 : 1) +
                           (absl::GetFlag(FLAGS_prompt).has_value() ? 1 : 0) +
                           (absl::GetFlag(FLAGS_prompt_token_ids).empty() ? 0 : 1);

@@ -24,6 +24,7 @@
 #include "coordinator/tramontanectl/plan_command.h"
 #include "model/log.h"
 #include "proto/placement.grpc.pb.h"
+#include "proto/serving/flag_range.h"
 #include "proto/serving/host_port.h"
 #include "proto/serving/process.h"
 #include "proto/serving/tls_client.h"
@@ -108,9 +109,8 @@ int Main(int argc, char** argv) {
     return ExitWith(absl::InvalidArgumentError(
         "expected one command, \"placement\", \"health\" or \"plan\", and flags; see --help"));
   }
-  if (!(absl::GetFlag(FLAGS_timeout_s) > 0)) {
-    return ExitWith(absl::InvalidArgumentError("--timeout_s: expected more than 0"));
-  }
+  const absl::Status timeout = CheckMoreThan(0, {{"timeout_s", absl::GetFlag(FLAGS_timeout_s)}});
+  if (!timeout.ok()) return ExitWith(timeout);
   const std::string target = absl::GetFlag(FLAGS_target);
   const absl::StatusOr<ApiClient> client = ApiClientFromFlags(target);
   if (!client.ok()) return ExitWith(client.status());
